@@ -1,0 +1,180 @@
+"""Privacy accounting: ε ⇄ noise, and the whole privacy curve, by Opacus and dp-accounting.
+
+Everything here is about the Poisson-subsampled Gaussian mechanism composed over the steps, under
+the add/remove relation: the mechanism that the training code runs, minibatch by minibatch.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+from audit.errors import BadInput
+
+# The noise is searched until the achieved ε is this close (relatively) below the target.
+_EPSILON_TOLERANCE = 2e-3
+# Above this noise the target is out of reach for any practical training.
+_LARGEST_NOISE = 1e4
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """A calibrated DP-SGD mechanism and what accountants say of it.
+
+    ``epsilon`` is the ε achieved at ``delta`` by ``accountant``. ``epsilon_rdp`` and
+    ``epsilon_pld`` are other accountants' values for the same mechanism, for readers who compare
+    with other tools: printed ε from different accountants are not comparable.
+    """
+
+    target_epsilon: float
+    delta: float
+    sample_rate: float
+    steps: int
+    noise_multiplier: float
+    epsilon: float
+    accountant: str
+    epsilon_rdp: float
+    epsilon_pld: float
+
+
+@dataclass(frozen=True)
+class PrivacyCurve:
+    """δ(ε) on a grid of ε ≥ 0: the mechanism is (ε, δ(ε))-DP at every point."""
+
+    epsilon: Float64[np.ndarray, " points"]
+    delta: Float64[np.ndarray, " points"]
+
+
+def default_delta(n: int) -> float:
+    """δ = n^−1.1, just under 1/n: below that, publishing random records would be "private"."""
+    return float(n) ** -1.1
+
+
+def check_delta(delta: float, n: int) -> None:
+    """Refuse a δ that protects nobody.
+
+    Raises:
+        BadInput: δ outside (0, 1/n). A mechanism that publishes one random record in full satisfies
+            (0, 1/n)-DP (Dwork & Roth 2014, §2.3).
+    """
+    if not 0 < delta < 1 / n:
+        raise BadInput(
+            "delta",
+            delta,
+            f"must be positive and below 1/n = {1 / n:.3g}",
+            f"Leave it out for n^-1.1 = {default_delta(n):.3g}",
+        )
+
+
+def calibrate(epsilon: float, delta: float, *, sample_rate: float, steps: int) -> Mechanism:
+    """The least noise (to 0.2 % of ε) for which training is (ε, δ)-DP.
+
+    The PRV accountant (Gopi, Lee & Wutschitz 2021) is tried first; where it fails numerically, RDP
+    (Mironov 2017), which is looser. The result says which was used.
+
+    Raises:
+        BadInput: ε not positive and finite, or out of reach at this sampling rate and step count.
+    """
+    if not (math.isfinite(epsilon) and epsilon > 0):
+        raise BadInput("epsilon", epsilon, "must be positive and finite", "Use e.g. --epsilon 2")
+    try:
+        noise = _least_noise(_prv_epsilon, epsilon, delta, sample_rate, steps)
+        name, achieved = "PRV", _prv_epsilon(noise, delta, sample_rate, steps)
+    except (ValueError, RuntimeError, FloatingPointError, MemoryError, OverflowError):
+        noise = _least_noise(_rdp_epsilon, epsilon, delta, sample_rate, steps)
+        name, achieved = "RDP", _rdp_epsilon(noise, delta, sample_rate, steps)
+    import opacus
+
+    return Mechanism(
+        target_epsilon=epsilon,
+        delta=delta,
+        sample_rate=sample_rate,
+        steps=steps,
+        noise_multiplier=noise,
+        epsilon=achieved,
+        accountant=f"{name} (Opacus {opacus.__version__})",
+        epsilon_rdp=_rdp_epsilon(noise, delta, sample_rate, steps),
+        epsilon_pld=float(_pld(noise, sample_rate, steps).get_epsilon_for_delta(delta)),
+    )
+
+
+def privacy_curve(noise_multiplier: float, *, sample_rate: float, steps: int) -> PrivacyCurve:
+    """The mechanism's δ(ε) from its privacy loss distribution (Koskela et al. 2020; dp-accounting).
+
+    Discretisation rounds pessimistically, so each point is an upper bound on δ. The grid ends where
+    δ falls under 1e-15.
+    """
+    pld = _pld(noise_multiplier, sample_rate, steps)
+    largest = max(1.0, float(pld.get_epsilon_for_delta(1e-15)))
+    if not math.isfinite(largest):
+        largest = 50.0
+    grid = np.linspace(0.0, largest, 401)
+    delta = np.asarray(pld.get_delta_for_epsilon(grid.tolist()), dtype=np.float64)
+    return PrivacyCurve(grid, np.clip(delta, 0.0, 1.0))
+
+
+def swap_curve(curve: PrivacyCurve) -> PrivacyCurve:
+    """The curve for swapping one example, from the add/remove one: (2ε, (1 + e^ε) δ(ε))."""
+    delta = np.minimum(1.0, (1 + np.exp(curve.epsilon)) * curve.delta)
+    return PrivacyCurve(2 * curve.epsilon, delta)
+
+
+def _least_noise(epsilon_of, target: float, delta: float, q: float, steps: int) -> float:
+    """Smallest noise with ``epsilon_of`` at most ``target``, by bisection (ε falls with noise)."""
+    high = 1.0
+    while epsilon_of(high, delta, q, steps) > target:
+        high *= 2
+        if high > _LARGEST_NOISE:
+            raise BadInput(
+                "epsilon",
+                target,
+                f"would need a noise multiplier above {_LARGEST_NOISE:g}",
+                "Use a larger epsilon, a smaller batch size or fewer epochs",
+            )
+    low = high / 2 if high > 1 else 0.05
+    while high - low > 1e-4 * high:
+        middle = (low + high) / 2
+        achieved = epsilon_of(middle, delta, q, steps)
+        if achieved <= target:
+            high = middle
+            if target - achieved <= _EPSILON_TOLERANCE * target:
+                break
+        else:
+            low = middle
+    return high
+
+
+def _prv_epsilon(noise: float, delta: float, q: float, steps: int) -> float:
+    from opacus.accountants import PRVAccountant
+
+    accountant = PRVAccountant()
+    accountant.history = [(noise, q, steps)]
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        epsilon = float(accountant.get_epsilon(delta, eps_error=0.005))
+    if not math.isfinite(epsilon):
+        raise FloatingPointError("PRV gave no finite epsilon")
+    return epsilon
+
+
+def _rdp_epsilon(noise: float, delta: float, q: float, steps: int) -> float:
+    from opacus.accountants import RDPAccountant
+
+    accountant = RDPAccountant()
+    accountant.history = [(noise, q, steps)]
+    with warnings.catch_warnings():
+        # Opacus warns when the best order lies at the edge of its grid: looser, still valid.
+        warnings.simplefilter("ignore")
+        return float(accountant.get_epsilon(delta))
+
+
+def _pld(noise: float, q: float, steps: int):
+    from dp_accounting.pld import privacy_loss_distribution
+
+    return privacy_loss_distribution.from_gaussian_mechanism(
+        standard_deviation=noise, sampling_prob=q, value_discretization_interval=1e-4
+    ).self_compose(steps)

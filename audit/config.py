@@ -1,0 +1,150 @@
+"""The configuration of a run: one TOML per study, and the same fields as command-line options."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from audit.errors import BadInput
+from audit.inclusion import Design
+
+Auto = Literal["auto"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ArmConfig(_Strict):
+    """Hyper-parameters of one arm. Fields, units and legal ranges: configs/README.md."""
+
+    learning_rate: float = Field(gt=0, le=1000)
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0, le=1)
+    batch_size: int = Field(gt=0)
+    epochs: float = Field(gt=0, le=10_000)
+    clip_norm: float | None = Field(default=None, gt=0)
+    tuning: str = "not tuned on this data set: defaults of the tool"
+
+
+class RunConfig(_Strict):
+    """Everything that determines a run's results, and how to execute it."""
+
+    data: str = "digits"
+    label: str | None = None
+    subgroups: tuple[str, ...] = ()
+    clusters_per_class: int = Field(default=5, ge=1, le=100)
+    test_fraction: float = Field(default=0.25, gt=0, lt=1)
+    data_root: str | None = None
+    model: str = "mlp"
+    hidden: tuple[int, ...] = (64,)
+    activation: str = "tanh"
+    epsilon: tuple[float, ...] = (2.0,)
+    delta: float | None = Field(default=None, gt=0, lt=1)
+    models: int | Auto = "auto"
+    design: Design = "poisson"
+    inclusion_probability: float = Field(default=0.7, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    engine: Literal["auto", "ensemble", "opacus"] = "auto"
+    cohort_size: int | Auto = "auto"
+    standard: ArmConfig | None = None
+    dp: ArmConfig | None = None
+    # How and where to execute; these do not change what is estimated.
+    device: str = "auto"
+    executor: Literal["local", "ray"] = "local"
+
+    @field_validator("models", "cohort_size")
+    @classmethod
+    def _positive(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and not 1 <= value <= 10_000_000:
+            raise ValueError("must be between 1 and 10,000,000, or auto")
+        return value
+
+    @field_validator("hidden")
+    @classmethod
+    def _widths(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(not 1 <= width <= 65_536 for width in value):
+            raise ValueError("each hidden width must be between 1 and 65,536")
+        return value
+
+    @field_validator("epsilon")
+    @classmethod
+    def _epsilons(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not (math.isfinite(e) and 0.01 <= e <= 100) for e in value):
+            raise ValueError("each epsilon must be between 0.01 and 100")
+        if len(value) == 0:
+            raise ValueError("at least one epsilon is needed")
+        if len({f"{e:g}" for e in value}) < len(value):
+            raise ValueError("an epsilon is named twice")
+        return tuple(sorted(value))
+
+
+# Fields that say how to execute a run, not what it estimates: they may change on resume.
+_EXECUTION = frozenset({"device", "executor", "data_root"})
+
+
+def identity(config: RunConfig) -> dict[str, Any]:
+    """The part of ``config`` that a resumed run must share, as plain JSON."""
+    return config.model_dump(mode="json", exclude=set(_EXECUTION))
+
+
+def config_digest(config: RunConfig) -> str:
+    """SHA-256 of :func:`identity`."""
+    text = json.dumps(identity(config), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def make_config(layers: list[dict[str, Any]]) -> RunConfig:
+    """A configuration from dictionaries in rising priority; tables are merged field by field.
+
+    Raises:
+        BadInput: unknown field or illegal value, naming field, value and rule.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if isinstance(value, dict) and isinstance(merged.get(key), dict):
+                merged[key] = {**merged[key], **value}
+            else:
+                merged[key] = value
+    try:
+        return RunConfig.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"]) or "configuration"
+        rule = (
+            "is not a field of the configuration"
+            if first["type"] == "extra_forbidden"
+            else (first["msg"].removeprefix("Value error, "))
+        )
+        raise BadInput(
+            name, first.get("input"), rule, "See configs/README.md for each field and its range"
+        ) from error
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The fields of a TOML file, unvalidated.
+
+    Raises:
+        BadInput: the file cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(
+            "config", str(path), f"cannot be read ({_reason(error)})", "Check path and permissions"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(
+            "config", str(path), f"is not valid TOML ({error})", "Mend the line it names"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__

@@ -1,0 +1,224 @@
+"""From what the user asks for ("sex,race,sex×race,class") to partitions of the examples."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from jaxtyping import Int32
+
+from audit.data.dataset import Dataset, Grouping
+from audit.data.examples import Examples
+from audit.data.subpopulations import NAME as SUBPOPULATIONS_NAME
+from audit.data.subpopulations import subpopulations
+from audit.errors import BadInput
+
+MOST_SUBGROUPS = 1_000
+_CROSS = "×"
+_SUBPOPULATIONS = {"subpopulations", "subpopulation", "styles", SUBPOPULATIONS_NAME}
+
+
+def parse_subgroups(text: str) -> tuple[str, ...]:
+    """Splits ``sex,race,sex×race`` at its commas; ``*`` crosses like ``×``.
+
+    A column name that has a comma goes into double quotes: ``"last, first",sex``. Empty text means
+    no request (the data set's own groupings).
+
+    Raises:
+        BadInput: an item is empty, or a quote is not closed.
+    """
+    if not text.strip():
+        return ()
+    try:
+        items = next(csv.reader([text], skipinitialspace=True, strict=True))
+    except (csv.Error, StopIteration) as error:
+        raise BadInput(
+            "subgroups",
+            text,
+            "cannot be read as a list of columns",
+            "Write for example sex,race,sex×race.",
+        ) from error
+    names = tuple(item.strip() for item in items)
+    if not all(names):
+        raise BadInput(
+            "subgroups", text, "has an empty item", "Write for example sex,race,sex×race."
+        )
+    return tuple(dict.fromkeys(names))
+
+
+def group(
+    examples: Examples, specs: Sequence[str], *, clusters_per_class: int, seed: int
+) -> Dataset:
+    """The data set with the groupings asked for (``examples.default_subgroups`` if none are).
+
+    A spec is a column, ``A×B`` or ``A*B`` (a crossing of any of these), ``class`` (or the label's
+    own name), or ``subpopulations`` (k-means styles inside each class). A column that is called
+    like one of the words wins over the word.
+
+    Raises:
+        BadInput: a spec names nothing, or makes more than 1,000 subgroups.
+    """
+    chosen = tuple(dict.fromkeys(specs)) or examples.default_subgroups
+    builder = _Builder(examples, clusters_per_class, seed)
+    groupings: dict[str, Grouping] = {}
+    for spec in chosen:
+        grouping = builder.build(spec)
+        groupings.setdefault(grouping.name, grouping)
+    return examples.with_groupings(tuple(groupings.values()), tuple(builder.warnings))
+
+
+class _Builder:
+    """Builds each grouping once, however often it is asked for on its own or in crossings."""
+
+    def __init__(self, examples: Examples, clusters_per_class: int, seed: int) -> None:
+        self.examples, self.clusters_per_class, self.seed = examples, clusters_per_class, seed
+        self.warnings: list[str] = []
+        self._built: dict[str, Grouping] = {}
+
+    def build(self, spec: str) -> Grouping:
+        parts = self._parts(spec)
+        grouping = self._single(parts[0]) if len(parts) == 1 else self._crossing(parts)
+        if len(grouping.subgroups) > MOST_SUBGROUPS:
+            raise BadInput(
+                "subgroups",
+                spec,
+                f"makes {len(grouping.subgroups):,} subgroups; at most {MOST_SUBGROUPS:,} are allowed",
+                "Merge rare values or choose a coarser column.",
+            )
+        return grouping
+
+    def _parts(self, spec: str) -> list[str]:
+        """The names a spec crosses; a spec that is itself a known name is not cut."""
+        if self._known(spec):
+            return [spec]
+        parts = [part.strip() for part in spec.replace("*", _CROSS).split(_CROSS)]
+        for part in parts:
+            if not self._known(part):
+                raise self._unknown(part)
+        return list(dict.fromkeys(parts))
+
+    def _known(self, name: str) -> bool:
+        examples = self.examples
+        return name in examples.columns.names or name in {
+            "class",
+            examples.label_name,
+            *_SUBPOPULATIONS,
+        }
+
+    def _unknown(self, name: str) -> BadInput:
+        examples = self.examples
+        words = (*examples.columns.names, examples.label_name, "class", "subpopulations")
+        return BadInput(
+            "subgroups",
+            name,
+            "is no column of the data, nor class, nor subpopulations",
+            did_you_mean(name, words),
+        )
+
+    def _single(self, name: str) -> Grouping:
+        if name not in self._built:
+            self._built[name] = self._new(name)
+        return self._built[name]
+
+    def _new(self, name: str) -> Grouping:
+        examples = self.examples
+        if name in examples.columns.names:
+            grouping = examples.columns.grouping(name)
+            if grouping.uses_training_data:
+                self.warnings.append(
+                    f"column {name!r} has many numeric values: grouped by the quartiles of its "
+                    "training rows"
+                )
+            return grouping
+        if name in _SUBPOPULATIONS:
+            return subpopulations(
+                examples.x_train,
+                examples.y_train,
+                examples.x_test,
+                examples.y_test,
+                class_names=examples.class_names,
+                clusters_per_class=self.clusters_per_class,
+                seed=self.seed,
+            )
+        return class_grouping(examples)
+
+    def _crossing(self, parts: list[str]) -> Grouping:
+        return crossing([self._single(part) for part in parts])
+
+
+def class_grouping(examples: Examples) -> Grouping:
+    """The partition by label; a class without examples stays visible as an empty subgroup."""
+    return Grouping(
+        examples.label_name,
+        "class",
+        _distinct(examples.class_names),
+        examples.y_train.astype(np.int32),
+        examples.y_test.astype(np.int32),
+    )
+
+
+def crossing(groupings: Sequence[Grouping]) -> Grouping:
+    """Each combination of subgroups that occurs in training or test, in the order of the parts."""
+    codes = np.zeros(len(groupings[0].train) + len(groupings[0].test), dtype=np.int64)
+    tables = []
+    for grouping in groupings:
+        codes *= len(grouping.subgroups)
+        codes += np.concatenate([grouping.train, grouping.test])
+        # Renumbered after each factor, so that many factors cannot overflow the code.
+        used, codes = np.unique(codes, return_inverse=True)
+        tables.append(np.divmod(used, len(grouping.subgroups)))
+    names = [""] * len(tables[-1][0])
+    rows = np.arange(len(names))
+    for grouping, (previous, own) in zip(reversed(groupings), reversed(tables), strict=True):
+        for at, row in enumerate(rows):
+            level = grouping.subgroups[own[row]]
+            names[at] = f"{level} {_CROSS} {names[at]}" if names[at] else level
+        rows = previous[rows]
+    n = len(groupings[0].train)
+    return Grouping(
+        _CROSS.join(grouping.name for grouping in groupings),
+        "crossing",
+        _distinct(names),
+        codes[:n].astype(np.int32),
+        codes[n:].astype(np.int32),
+        uses_training_data=any(grouping.uses_training_data for grouping in groupings),
+    )
+
+
+def column_grouping(
+    name: str,
+    levels: Sequence[str],
+    train: Int32[np.ndarray, "n"],
+    test: Int32[np.ndarray, "n_test"],
+    *,
+    uses_training_data: bool = False,
+) -> Grouping:
+    """The partition by a column whose values are ``levels``; codes index them."""
+    return Grouping(name, "column", _distinct(levels), train, test, uses_training_data)
+
+
+def did_you_mean(name: str, words: Iterable[str]) -> str:
+    """A next step that names the words most like ``name``, or all if they are few."""
+    known = list(dict.fromkeys(words))
+    lowered = {word.lower(): word for word in known}
+    close = [lowered[w] for w in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.5)]
+    listed = close or known[:8]
+    more = f" (and {len(known) - len(listed)} more)" if not close and len(known) > 8 else ""
+    return f"{'Did you mean' if close else 'There is'} {', '.join(map(repr, listed))}{more}" + (
+        "?" if close else "."
+    )
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, numbered where two would print alike (levels may contain the crossing sign)."""
+    taken: set[str] = set()
+    result = []
+    for name in names:
+        unique, copy = name, 2
+        while unique in taken:
+            unique, copy = f"{name} ({copy})", copy + 1
+        taken.add(unique)
+        result.append(unique)
+    return tuple(result)

@@ -1,0 +1,48 @@
+"""Errors meant for the user: one line that says name, value, rule and next step."""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_FINDING_FAILS = 1
+EXIT_BAD_INPUT = 2
+EXIT_INCONCLUSIVE = 3
+EXIT_INTERRUPTED = 130
+
+_LONGEST_VALUE = 120
+
+
+class AuditError(Exception):
+    """An expected failure: shown to the user as one line, without a traceback."""
+
+    exit_code = EXIT_BAD_INPUT
+
+
+class BadInput(AuditError):
+    """A value the tool cannot work with.
+
+    The message has one shape everywhere, ``name = value: rule. Next step.``, on a single line: the
+    value is shortened and shown with ``repr`` so that line breaks and control characters in a
+    hostile file cannot forge further lines of output.
+    """
+
+    def __init__(self, name: str, value: object, rule: str, next_step: str) -> None:
+        self.name = name
+        self.value = value
+        self.rule = rule
+        self.next_step = next_step
+        super().__init__(f"{_printable(name)} = {_shown(value)}: {rule}. {next_step}")
+
+
+class CheckFailed(AuditError):
+    """A check of the tool on itself or on a claim failed; nothing already computed is lost."""
+
+    exit_code = EXIT_FINDING_FAILS
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)[:_LONGEST_VALUE]

@@ -1,0 +1,270 @@
+"""The plan of a run: arms, model, noise and cohorts, fixed before anything is trained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from audit.accounting import (
+    Mechanism,
+    PrivacyCurve,
+    calibrate,
+    check_delta,
+    default_delta,
+    privacy_curve,
+    swap_curve,
+)
+from audit.config import ArmConfig, RunConfig, read_config
+from audit.data.dataset import Dataset
+from audit.errors import BadInput
+from audit.estimates.dp_test import power_to_refute
+from audit.inclusion import neighbour_guarantee
+from audit.resources import resource_dir
+from audit.seeds import Purpose, generator
+from audit.training.arms import Arm, dp_arm_name
+from audit.training.cohort import CohortTask, Engine
+from audit.training.models import CustomModel, Mlp, Model, make_model
+from audit.training.opacus_loop import refuse_unsafe_layers
+
+STANDARD = "standard"
+ALPHA = 0.05
+# `--models auto`: from the least that gives stable estimates to what two cores train in minutes.
+_FEWEST_MODELS, _MOST_MODELS = 200, 400
+# A cohort's parameters, momenta and noise should stay in a core's second-level cache.
+_COHORT_BYTES = 2**21
+_SMALLEST_COHORT, _LARGEST_COHORT = 5, 25
+
+
+@dataclass(frozen=True)
+class PlannedArm:
+    """An arm with everything a report says of it. DP fields are None for the standard arm.
+
+    ``in_out_epsilon``, ``in_out_delta`` and ``curve`` are what the mechanism guarantees between "i
+    in" and "i out" under the inclusion design: the mechanism's own under ``poisson``, those of a
+    swap under ``fixed``.
+    """
+
+    arm: Arm
+    hyperparameters: ArmConfig
+    engine: Engine
+    engine_reason: str
+    mechanism: Mechanism | None = None
+    in_out_epsilon: float | None = None
+    in_out_delta: float | None = None
+    curve: PrivacyCurve | None = None
+
+    @property
+    def name(self) -> str:
+        return self.arm.name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All constants of a run."""
+
+    config: RunConfig
+    model: Model
+    arms: tuple[PlannedArm, ...]
+    models: int
+    models_reason: str
+    cohort_size: int
+    tasks: tuple[CohortTask, ...]
+
+    @property
+    def dp_arms(self) -> tuple[PlannedArm, ...]:
+        return tuple(arm for arm in self.arms if arm.mechanism is not None)
+
+
+def preset(data: str) -> dict[str, Any]:
+    """The shipped configuration for a built-in data set; empty for any other data."""
+    path = resource_dir("configs") / f"{data}.toml"
+    return read_config(path) if data.isidentifier() and path.is_file() else {}
+
+
+def generic_arm(kind: str, n_in: float) -> ArmConfig:
+    """Starting hyper-parameters for data the tool has not seen, from the expected size of T.
+
+    About 1,000 steps (at most 30 epochs) on minibatches that grow with √n: a cost per model that
+    hardly grows with the data. They are public constants of n, not tuned, and the report says so.
+    """
+    batch = 2 ** round(math.log2(max(8.0, 2 * math.sqrt(n_in))))
+    batch = max(1, min(batch, int(n_in / 2)))
+    epochs = min(30.0, round(1000 * batch / n_in, 2))
+    shared = {"batch_size": batch, "epochs": max(epochs, 1.0)}
+    if kind == STANDARD:
+        return ArmConfig(learning_rate=0.1, momentum=0.9, **shared)
+    return ArmConfig(learning_rate=0.3, momentum=0.0, clip_norm=1.0, **shared)
+
+
+def make_plan(config: RunConfig, data: Dataset, *, device: str) -> Plan:
+    """Fix every constant of the run.
+
+    Raises:
+        BadInput: an option that cannot work with this data (δ ≥ 1/n, batch larger than T, …).
+    """
+    n = len(data.x_train)
+    delta = default_delta(n) if config.delta is None else config.delta
+    check_delta(delta, n)
+    model = make_model(
+        config.model,
+        input_shape=data.input_shape,
+        n_classes=len(data.class_names),
+        hidden=config.hidden,
+        activation=config.activation,
+    )
+    if isinstance(model, CustomModel):
+        refuse_unsafe_layers(model.initial_module(config.seed, 0), config.model)
+    engine, reason = _engine(config, model)
+    arms = [_standard_arm(config, n, engine, reason)]
+    arms += [_dp_arm(config, epsilon, delta, n, engine, reason) for epsilon in config.epsilon]
+    models, models_reason = _models(config, arms, n)
+    size = _cohort_size(config, model, models)
+    tasks = _tasks(config, model, arms, models, size, device)
+    return Plan(config, model, tuple(arms), models, models_reason, size, tasks)
+
+
+def _engine(config: RunConfig, model: Model) -> tuple[Engine, str]:
+    if isinstance(model, Mlp):
+        if config.engine == "opacus":
+            return "opacus", "asked for"
+        return "ensemble", "asked for" if config.engine == "ensemble" else "MLPs train as a cohort"
+    if config.engine == "ensemble":
+        raise BadInput(
+            "engine",
+            "ensemble",
+            f"has no vectorised form of {config.model}",
+            "Use --engine auto: the model then trains in the Opacus loop",
+        )
+    return "opacus", "a custom module has no vectorised form; it trains one model at a time"
+
+
+def _standard_arm(config: RunConfig, n: int, engine: Engine, reason: str) -> PlannedArm:
+    settings = config.standard or generic_arm(STANDARD, config.inclusion_probability * n)
+    if settings.clip_norm is not None:
+        raise BadInput(
+            "standard.clip_norm", settings.clip_norm, "belongs to the DP arm", "Move it to [dp]"
+        )
+    return PlannedArm(_arm(STANDARD, settings, config, n), settings, engine, reason)
+
+
+def _dp_arm(
+    config: RunConfig, epsilon: float, delta: float, n: int, engine: Engine, reason: str
+) -> PlannedArm:
+    settings = config.dp or generic_arm("dp", config.inclusion_probability * n)
+    if settings.clip_norm is None:
+        raise BadInput("dp.clip_norm", None, "is missing", "Set it, e.g. clip_norm = 1.0")
+    constants = _arm(STANDARD, settings.model_copy(update={"clip_norm": None}), config, n)
+    mechanism = calibrate(epsilon, delta, sample_rate=constants.sample_rate, steps=constants.steps)
+    curve = privacy_curve(
+        mechanism.noise_multiplier, sample_rate=constants.sample_rate, steps=constants.steps
+    )
+    in_out = neighbour_guarantee(epsilon, delta, config.design)
+    arm = _arm(dp_arm_name(epsilon), settings, config, n, mechanism.noise_multiplier)
+    return PlannedArm(
+        arm,
+        settings,
+        engine,
+        reason,
+        mechanism,
+        *in_out,
+        curve if config.design == "poisson" else swap_curve(curve),
+    )
+
+
+def _arm(
+    name: str, settings: ArmConfig, config: RunConfig, n: int, noise: float | None = None
+) -> Arm:
+    expected_size = config.inclusion_probability * n
+    if settings.batch_size > expected_size:
+        raise BadInput(
+            f"{name}.batch_size",
+            settings.batch_size,
+            f"must not exceed the expected subset size p·n = {expected_size:.0f}",
+            "Use a smaller batch_size",
+        )
+    sample_rate = settings.batch_size / expected_size
+    return Arm(
+        name=name,
+        sample_rate=sample_rate,
+        steps=max(1, round(settings.epochs / sample_rate)),
+        expected_batch_size=float(settings.batch_size),
+        learning_rate=settings.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        clip_norm=settings.clip_norm,
+        noise_multiplier=noise,
+    )
+
+
+def _models(config: RunConfig, arms: list[PlannedArm], n: int) -> tuple[int, str]:
+    """Number of models per arm; ``auto`` asks how many the test of the strictest claim needs."""
+    if config.models != "auto":
+        return config.models, "asked for"
+    strictest = min((a for a in arms if a.mechanism), key=lambda a: a.in_out_epsilon or math.inf)
+    assert strictest.in_out_epsilon is not None
+    assert strictest.in_out_delta is not None
+    for models in range(_FEWEST_MODELS, _MOST_MODELS + 1, 20):
+        power = power_to_refute(
+            models,
+            n,
+            config.inclusion_probability,
+            strictest.in_out_epsilon,
+            strictest.in_out_delta,
+            ALPHA,
+        )
+        if power >= 0.8:
+            return (
+                models,
+                f"the fewest (from {_FEWEST_MODELS}) with {power:.0%} power to refute "
+                f"{strictest.name} on an example memorized as a standard model memorizes",
+            )
+    return _FEWEST_MODELS, (
+        f"the default; refuting {strictest.name} with 80 % power would take more than "
+        f"{_MOST_MODELS} models"
+    )
+
+
+def _cohort_size(config: RunConfig, model: Model, models: int) -> int:
+    if config.cohort_size != "auto":
+        return min(config.cohort_size, models)
+    largest = _SMALLEST_COHORT
+    if isinstance(model, Mlp):
+        per_model = 3 * 4 * model.parameters
+        largest = min(_LARGEST_COHORT, max(_SMALLEST_COHORT, _COHORT_BYTES // per_model))
+    cohorts = math.ceil(models / largest)
+    return math.ceil(models / cohorts)
+
+
+def _tasks(
+    config: RunConfig,
+    model: Model,
+    arms: list[PlannedArm],
+    models: int,
+    size: int,
+    device: str,
+) -> tuple[CohortTask, ...]:
+    """All cohorts; those that hold a cross-checked model first, so that a mismatch shows early."""
+    tasks = []
+    for planned in arms:
+        rng = generator(config.seed, Purpose.CROSS_CHECK, planned.name)
+        checked = int(rng.integers(models)) if planned.engine == "ensemble" else None
+        for first in range(0, models, size):
+            last = min(first + size, models) - 1
+            tasks.append(
+                CohortTask(
+                    arm=planned.arm,
+                    model=model,
+                    first=first,
+                    last=last,
+                    engine=planned.engine,
+                    design=config.design,
+                    p=config.inclusion_probability,
+                    seed=config.seed,
+                    device=device,
+                    checked_model=checked
+                    if checked is not None and first <= checked <= last
+                    else None,
+                )
+            )
+    return tuple(sorted(tasks, key=lambda task: task.checked_model is None))

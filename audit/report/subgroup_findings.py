@@ -1,0 +1,122 @@
+"""Findings about subgroups: trends with frequency, and whether all groups lose equally (§7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from audit.report.verdicts import finding
+from audit.report.words import (
+    Json,
+    arm_label,
+    count,
+    finite,
+    interval,
+    name,
+    number,
+    p_value,
+    part,
+    points,
+    span,
+)
+
+_UNDECIDED = frozenset({"inconclusive", "too_few_groups"})
+
+
+def trends(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[Json]:
+    """One finding per fitted trend of an outcome against log2 of the training frequency."""
+    return [_trend(t, run) for t in summary.get("trends") or []]
+
+
+def disparities(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[Json]:
+    """One finding per grouping and private arm: do all subgroups lose equally?"""
+    return [_disparity(d, run) for d in summary.get("disparity") or []]
+
+
+def outcome_words(trend: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What a trend is about: the noun, how rarer groups fare if it falls, and if it rises."""
+    label = arm_label(trend["arm"], run)
+    if trend["outcome"].startswith("loss"):
+        return f"accuracy loss under {label}", "lose more", "lose less"
+    if trend["outcome"].startswith("mem"):
+        return f"memorization in {label}", "are memorized more", "are memorized less"
+    return f"{name(trend['outcome'])} in {label}", "have more of it", "have less of it"
+
+
+def slope_words(trend: Mapping[str, Any]) -> tuple[str, str]:
+    """A slope per doubling and its interval: in points for a loss, as a number for memorization."""
+    slope = trend.get("slope")
+    value = part(slope, "value")
+    if trend["outcome"].startswith("loss"):
+        return points(value), span(slope)
+    return number(value), interval(part(slope, "low"), part(slope, "high"))
+
+
+def _trend(trend: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
+    verdict, groups = trend["verdict"], count(trend.get("n_groups"))
+    noun, if_falling, if_rising = outcome_words(trend, run)
+    grouping = name(trend["grouping"])
+    slope, ends = slope_words(trend)
+    value = part(trend.get("slope"), "value")
+    detail = f"slope {slope} per doubling of frequency, 95 % interval {ends}"
+    detail += f", {p_value(trend.get('p_value'))}, {groups} groups"
+    if value is None:
+        text = f"No trend of {noun} could be estimated over “{grouping}” ({groups} groups)."
+        verdict = verdict if verdict in _UNDECIDED else "inconclusive"
+    elif verdict == "shown":
+        text = f"Rare subgroups {if_falling if value < 0 else if_rising} than common ones: {noun}"
+        text += f" over “{grouping}”: {detail}."
+    elif verdict == "equivalent":
+        text = f"No trend of {noun} with frequency beyond the stated margin over “{grouping}”: "
+        text += f"{detail}."
+    elif verdict == "too_few_groups":
+        text = f"Too few groups for a verdict on {noun} over “{grouping}”: {detail}."
+    else:
+        text = f"Whether rare subgroups {if_falling} than common ones over “{grouping}” could not "
+        text += f"be decided ({noun}): {detail}."
+    return finding(
+        f"trend-{trend['outcome']}-{grouping}",
+        f"Does {noun} depend on how common a subgroup is (“{grouping}”)?",
+        text,
+        verdict,
+        trend.get("method") or "random-effects meta-regression, Knapp–Hartung",
+        estimate={**(trend.get("slope") or {}), "n": trend.get("n_groups")},
+        threshold=0.0,
+        inconclusive=verdict in _UNDECIDED,
+    )
+
+
+def _disparity(entry: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
+    verdict, grouping = entry["verdict"], name(entry["grouping"])
+    label, margin = arm_label(entry["arm"], run), entry.get("equivalence_margin")
+    excess = entry.get("worst_minus_rest")
+    worst = f"the hardest hit, “{name(entry.get('worst_subgroup'))}”, loses "
+    worst += f"{points(part(entry.get('worst_loss'), 'value'))}, {points(part(excess, 'value'))} "
+    worst += f"more than the rest (95 % interval {span(excess)}; "
+    worst += f"Holm-corrected {p_value(entry.get('worst_p_holm'))})"
+    if entry.get("worst_subgroup") is None:
+        text = f"Losses by “{grouping}” under {label} could not be compared."
+        verdict = verdict if verdict in _UNDECIDED else "inconclusive"
+    elif verdict == "shown":
+        text = f"Subgroups by “{grouping}” do not lose equally under {label}: {worst}."
+    elif verdict == "equivalent":
+        text = f"Subgroups by “{grouping}” lose the same under {label} to within {points(margin)}: "
+        text += f"{worst}."
+    else:
+        few = "too few groups" if verdict == "too_few_groups" else "the data do not decide"
+        text = f"Whether subgroups by “{grouping}” lose equally under {label} is open ({few}): "
+        text += f"{worst}."
+        if finite(entry.get("smallest_detectable")):
+            text += " The smallest difference this audit could have seen is "
+            text += f"{points(entry['smallest_detectable'])}."
+    return finding(
+        f"disparity-{entry['arm']}-{grouping}",
+        f"Do all subgroups by “{grouping}” lose equally under {label}?",
+        text,
+        verdict,
+        "worst group against the rest, Holm over groups; Cochran Q and τ; two one-sided tests "
+        f"within ±{points(margin)}",
+        estimate=excess,
+        threshold=margin,
+        inconclusive=verdict in _UNDECIDED,
+    )

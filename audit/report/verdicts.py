@@ -1,0 +1,66 @@
+"""The shape of a finding and the words and signs its verdict is shown with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from audit.report.words import Json, part, plain_number
+
+# verdict → (words, sign, tone). The sign and the words carry the meaning, the tone only repeats it
+# (no colour-only coding); no tone is green, because no verdict here is an all-clear.
+LABELS: dict[str, tuple[str, str, str]] = {
+    "violates": ("Violation shown", "✕", "bad"),
+    "consistent": ("Consistent", "○", "calm"),
+    "could_not_tell": ("Could not tell", "?", "open"),
+    "shown": ("Shown", "●", "calm"),
+    "equivalent": ("Equivalent", "=", "calm"),
+    "inconclusive": ("Inconclusive", "?", "open"),
+    "too_few_groups": ("Too few groups", "?", "open"),
+    "holds": ("Holds", "○", "calm"),
+    "fails": ("Fails", "✕", "bad"),
+    "informative": ("For information", "●", "calm"),
+}
+
+
+def label(found: Mapping[str, Any]) -> Json:
+    """How a finding's verdict is shown: ``words``, ``sign``, ``tone``.
+
+    A standard arm claims nothing, so its "violates" is worded as what it is: no failed claim.
+    """
+    words, sign, tone = LABELS[found["verdict"]]
+    if found["verdict"] == "violates" and not found["fails"]:
+        words, sign, tone = "Violates (no claim made)", "●", "calm"
+    return {"words": words, "sign": sign, "tone": tone}
+
+
+def finding(
+    ident: str,
+    question: str,
+    statement: str,
+    verdict: str,
+    method: str,
+    *,
+    estimate: Mapping[str, Any] | None = None,
+    threshold: Any = None,
+    fails: bool = False,
+    inconclusive: bool = False,
+) -> Json:
+    """One finding as plain JSON; its number is ``estimate`` (value, low, high, n)."""
+    if verdict not in LABELS:
+        raise ValueError(f"verdict = {verdict!r}: not one of {sorted(LABELS)}")
+    n = part(estimate, "n")
+    return {
+        "id": ident,
+        "question": question,
+        "statement": statement,
+        "value": part(estimate, "value"),
+        "low": part(estimate, "low"),
+        "high": part(estimate, "high"),
+        "n": None if n is None else int(n),
+        "threshold": plain_number(threshold),
+        "verdict": verdict,
+        "method": method,
+        "fails": fails,
+        "inconclusive": inconclusive,
+    }

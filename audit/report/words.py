@@ -1,0 +1,156 @@
+"""How numbers, intervals and names are written: the same everywhere in the report.
+
+Fractions are shown as percentages, differences of fractions as percentage points; ``None`` and NaN
+are "not estimable" with their count, never 0 and never blank.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+Json = dict[str, Any]
+
+STANDARD = "standard"
+LONGEST_NAME = 80
+_MINUS = "\u2212"
+# Joiners that real names need (Persian, Hindi, emoji); every other invisible character is spelled.
+_JOINERS = frozenset("\u200c\u200d")
+
+
+def finite(x: object) -> bool:
+    """Whether ``x`` is a number that can be printed (not ``None``, NaN or infinite)."""
+    return isinstance(x, Real) and not isinstance(x, bool) and math.isfinite(x)
+
+
+def plain_number(x: object) -> float | None:
+    """``x`` as a JSON number; ``None`` where it is undefined."""
+    return float(x) if finite(x) else None  # pyright: ignore[reportArgumentType]
+
+
+def number(x: Any, digits: int = 3) -> str:
+    """``x`` with ``digits`` decimals and a real minus sign; "not estimable" where undefined."""
+    if not finite(x):
+        return "not estimable"
+    text = f"{x:.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", _MINUS)
+
+
+def general(x: Any, digits: int = 3) -> str:
+    """``x`` with ``digits`` significant digits: for ε, δ and learning rates."""
+    return f"{x:.{digits}g}".replace("-", _MINUS) if finite(x) else "not estimable"
+
+
+def count(x: Any) -> str:
+    """A whole number with thousands separated: 1,297."""
+    return f"{int(x):,}" if finite(x) else "not recorded"
+
+
+def percent(x: Any, digits: int = 1) -> str:
+    """A fraction as a percentage: .968 → "96.8 %"."""
+    return f"{number(100 * x, digits)} %" if finite(x) else "not estimable"
+
+
+def points(x: Any, digits: int = 1) -> str:
+    """A difference of fractions in percentage points: .023 → "2.3 points"."""
+    if not finite(x):
+        return "not estimable"
+    text = number(100 * x, digits)
+    return f"{text} {'point' if text.lstrip(_MINUS) == '1' else 'points'}"
+
+
+def p_value(p: Any) -> str:
+    """A p-value: "p = 0.013", "p < 0.0001"."""
+    if not finite(p):
+        return "p not estimable"
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+
+
+def probability(p: Any) -> str:
+    """A power in whole per cent that never rounds to a certainty."""
+    if not finite(p):
+        return "an unknown"
+    if p < 0.005:
+        return "under 1 %"
+    return "over 99 %" if p > 0.995 else f"{100 * p:.0f} %"
+
+
+def interval(low: Any, high: Any, scale: float = 1.0, digits: int = 3) -> str:
+    """"0.91 to 0.97"; a missing side is said, not hidden."""
+    if not finite(low) and not finite(high):
+        return "no interval"
+    ends = [number(scale * x, digits) if finite(x) else "?" for x in (low, high)]
+    return f"{ends[0]} to {ends[1]}"
+
+
+def not_estimable(n: Any) -> str:
+    """What stands in the place of an undefined number: "not estimable (n=0)"."""
+    return f"not estimable (n={count(n)})" if finite(n) else "not estimable"
+
+
+def estimate(e: Mapping[str, Any] | None, unit: str = "number", digits: int | None = None) -> str:
+    """An estimate with its interval: "96.8 % (96.1 to 97.4)".
+
+    ``unit``: "number" | "percent" | "points". ``e`` has value, low, high, n (see
+    ``audit.estimates.result.Estimate``); undefined → "not estimable (n=…)".
+    """
+    if not e or not finite(e.get("value")):
+        return not_estimable((e or {}).get("n"))
+    scale = 1.0 if unit == "number" else 100.0
+    digits = (3 if unit == "number" else 1) if digits is None else digits
+    write = {"number": number, "percent": percent, "points": points}[unit]
+    text = write(e["value"], digits)
+    if not finite(e.get("low")) and not finite(e.get("high")):
+        return text
+    return f"{text} ({interval(e.get('low'), e.get('high'), scale, digits)})"
+
+
+def part(e: Mapping[str, Any] | None, key: str) -> Any:
+    """One field of an estimate that may be absent; ``None`` where undefined."""
+    return plain_number((e or {}).get(key))
+
+
+def span(e: Mapping[str, Any] | None) -> str:
+    """The interval of a difference of fractions: "1.9 to 2.7 points"."""
+    low, high = part(e, "low"), part(e, "high")
+    return f"{'?' if low is None else number(100 * low, 1)} to {points(high)}"
+
+
+def name(text: object, longest: int = LONGEST_NAME) -> str:
+    """A name from the data as it may be shown: invisible characters spelled out, shortened.
+
+    Control and direction-changing characters could forge what a reader sees (or end an SVG), so
+    each becomes its escape (``\\x1b``, ``\\u202e``).
+    """
+    shown = "".join(
+        c if c.isprintable() or c in _JOINERS else ascii(c)[1:-1]
+        for c in str(text)[: longest + 1]
+    )
+    if not shown.strip():
+        return "(empty name)"
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+def arm_label(arm: str, run: Mapping[str, Any]) -> str:
+    """How an arm is called in the report: "standard training", "private training, ε = 2"."""
+    facts = run.get("arms", {}).get(arm, {})
+    if facts.get("kind") == STANDARD or arm == STANDARD:
+        return "standard training"
+    if finite(facts.get("epsilon")):
+        return f"private training, ε = {general(facts['epsilon'])}"
+    return name(arm)
+
+
+def private_arms(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
+    """The arms that claim (ε, δ), in the order of the run."""
+    arms = run.get("arms", {})
+    return [arm for arm in summary.get("arms", {}) if arms.get(arm, {}).get("kind") == "dp"]
+
+
+def joined(items: list[str]) -> str:
+    """"a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))

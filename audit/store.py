@@ -1,0 +1,276 @@
+"""The run directory: shards, manifest, lock and checksums (layout: docs/run-directory.md).
+
+Nothing half-written is ever believed: a file is written under a temporary name, synced, renamed,
+and listed with its SHA-256 in ``run.json`` last. What ``run.json`` does not list does not exist.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from jaxtyping import Bool, Float16
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from audit.errors import AuditError, BadInput
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One cohort's outputs, unpacked."""
+
+    membership: Bool[np.ndarray, "models n"]
+    train_correct: Bool[np.ndarray, "models n"]
+    test_correct: Bool[np.ndarray, "models n_test"]
+    train_margin: Float16[np.ndarray, "models n"]
+    test_margin: Float16[np.ndarray, "models n_test"]
+
+
+class RunDirectory:
+    """A run directory open for writing; use as a context manager, it holds the run's lock."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create ``path``.
+
+        Raises:
+            BadInput: the folder cannot be created, belongs to something else, or another run
+                holds its lock.
+        """
+        self.path = path
+        try:
+            # Private: shards hold who was a member of which training set.
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _refuse_foreign_folder(path)
+            self._lock = FileLock(path / ".lock")
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise BadInput(
+                "out", str(path), "is in use by another run", "Wait for it, or choose another --out"
+            ) from error
+        except OSError as error:
+            raise _io_error("out", path, error) from error
+        self.manifest: dict[str, Any] = {}
+        if (path / "run.json").exists():
+            self.manifest = read_json(path / "run.json")
+
+    def __enter__(self) -> RunDirectory:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self._lock.release()
+
+    @property
+    def scratch(self) -> Path:
+        """Folder for memory-mapped inputs of this run's workers; emptied at the end."""
+        return self.path / ".scratch"
+
+    def write_manifest(self) -> None:
+        """Write ``run.json`` atomically."""
+        write_json(self.path / "run.json", self.manifest)
+
+    def scratch_array(self, name: str, array: np.ndarray) -> Path:
+        """Store ``array`` for workers to memory-map."""
+        try:
+            self.scratch.mkdir(mode=0o700, exist_ok=True)
+            path = self.scratch / f"{name}.npy"
+            np.save(path, array, allow_pickle=False)
+        except OSError as error:
+            raise _io_error("out", self.scratch, error) from error
+        return path
+
+    def save_shard(self, key: str, shard: Shard, entry: dict[str, Any]) -> None:
+        """Store a cohort, then list it in the manifest with ``entry``'s facts and its digest."""
+        path = self._shard_path(key)
+        data = save(_packed(shard), metadata=_sizes(shard))
+        write_bytes(path, data)
+        shards = self.manifest.setdefault("shards", {})
+        shards[key] = {"sha256": hashlib.sha256(data).hexdigest(), **entry}
+        self.write_manifest()
+
+    def drop_damaged_shards(self) -> list[str]:
+        """Unlist every shard whose file is missing or whose digest differs; returns their keys."""
+        damaged = [
+            key
+            for key, entry in self.manifest.get("shards", {}).items()
+            if _digest(self._shard_path(key)) != entry["sha256"]
+        ]
+        for key in damaged:
+            del self.manifest["shards"][key]
+        if damaged:
+            self.write_manifest()
+        return damaged
+
+    def _shard_path(self, key: str) -> Path:
+        return shard_path(self.path, key)
+
+
+def shard_path(run: Path, key: str) -> Path:
+    """The file of cohort ``key`` (``standard/0-24``); never outside the run directory."""
+    arm, _, span = key.partition("/")
+    if not arm or {arm, span} & {".", ".."} or not all(_is_plain(part) for part in (arm, span)):
+        raise BadInput("shard", key, "is not a cohort's name", "The manifest is damaged; run again")
+    return run / "shards" / arm / f"{span}.safetensors"
+
+
+def _is_plain(part: str) -> bool:
+    return bool(part) and all(c.isascii() and (c.isalnum() or c in "-._+") for c in part)
+
+
+def read_shards(run: Path, manifest: dict[str, Any], arm: str) -> Iterator[Shard]:
+    """The shards of ``arm`` in order of their models.
+
+    Raises:
+        AuditError: a shard is missing, damaged or of the wrong shape.
+    """
+    keys = [key for key in manifest.get("shards", {}) if key.partition("/")[0] == arm]
+    for key in sorted(keys, key=lambda k: int(k.partition("/")[2].split("-")[0])):
+        path = shard_path(run, key)
+        if _digest(path) != manifest["shards"][key]["sha256"]:
+            raise AuditError(
+                f"shard {key} is missing or damaged: its SHA-256 differs from run.json. "
+                "Run `audit run` again with the same options to train it again."
+            )
+        yield _load(path)
+
+
+def _packed(shard: Shard) -> dict[str, np.ndarray]:
+    def bits(a: np.ndarray) -> np.ndarray:
+        return np.packbits(a, axis=1, bitorder="little")
+
+    return {
+        "membership": bits(shard.membership),
+        "train_correct": bits(shard.train_correct),
+        "test_correct": bits(shard.test_correct),
+        "train_margin": np.ascontiguousarray(shard.train_margin),
+        "test_margin": np.ascontiguousarray(shard.test_margin),
+    }
+
+
+def _sizes(shard: Shard) -> dict[str, str]:
+    n, n_test = shard.membership.shape[1], shard.test_correct.shape[1]
+    return {"n": str(n), "n_test": str(n_test), "schema_version": str(SCHEMA_VERSION)}
+
+
+def _load(path: Path) -> Shard:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            sizes = file.metadata()
+            n, n_test = int(sizes["n"]), int(sizes["n_test"])
+
+            def bits(name: str, count: int) -> np.ndarray:
+                packed = file.get_tensor(name)
+                return np.unpackbits(packed, axis=1, count=count, bitorder="little").view(bool)
+
+            return Shard(
+                membership=bits("membership", n),
+                train_correct=bits("train_correct", n),
+                test_correct=bits("test_correct", n_test),
+                train_margin=file.get_tensor("train_margin"),
+                test_margin=file.get_tensor("test_margin"),
+            )
+    except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
+        raise AuditError(
+            f"shard {path.name} cannot be read ({type(error).__name__}). "
+            "Run `audit run` again with the same options to train it again."
+        ) from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a run directory.
+
+    Raises:
+        BadInput: missing, unreadable or not a JSON object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _io_error("run", path, error) from error
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise BadInput(
+            "run", str(path), "is not valid JSON", "Restore the file, or start a new --out"
+        ) from error
+    if not isinstance(value, dict):
+        raise BadInput("run", str(path), "is not a JSON object", "Name a run directory")
+    return value
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write ``value`` atomically, readable and byte for byte reproducible; NaN is refused."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write atomically: temporary name, sync, rename, sync the folder."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise _io_error("file", path, error) from error
+
+
+def newest_run(root: Path) -> Path:
+    """The run directory under ``root`` whose ``run.json`` changed last.
+
+    Raises:
+        BadInput: there is none.
+    """
+    runs = sorted(root.glob("*/run.json"), key=lambda p: p.stat().st_mtime)
+    if not runs:
+        raise BadInput(
+            "run", str(root), "holds no run directory", "Name one, or start with `audit run`"
+        )
+    return runs[-1].parent
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _refuse_foreign_folder(path: Path) -> None:
+    ours = {"run.json", ".lock", ".scratch", "shards", ".run.json.tmp"}
+    entries = {entry.name for entry in path.iterdir()}
+    if entries and "run.json" not in entries and not entries <= ours:
+        raise BadInput(
+            "out",
+            str(path),
+            "is not empty and not a run directory",
+            "Choose a new or empty folder",
+        )
+
+
+def _io_error(name: str, path: Path, error: OSError) -> BadInput:
+    reason = error.strerror or type(error).__name__
+    return BadInput(
+        name,
+        str(path),
+        f"{reason.lower()}",
+        "Nothing finished is lost: mend this (space, permissions) and run the same command again",
+    )

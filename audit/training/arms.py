@@ -1,0 +1,59 @@
+"""Arms: the learning algorithms under audit, every constant of their training fixed by the plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from audit.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A learning algorithm as the plan fixes it; nothing here may depend on a subset's size |T|.
+
+    Attributes:
+        name: ``standard`` or ``dp-<ε>``; keys the minibatch and noise streams.
+        sample_rate: q, the probability that an example enters a minibatch, given it is in T.
+        steps: number of optimiser steps.
+        expected_batch_size: the gradient normaliser, q·p·n examples. A constant: dividing by the
+            size of the minibatch or by |T| would make the update depend on who is in T through
+            something the accountant does not see (Opacus issues #571, #819).
+        learning_rate, momentum, weight_decay: of SGD (PyTorch's convention).
+        clip_norm: C, per-example gradient norm after clipping; None for the standard arm.
+        noise_multiplier: z; the noise on the summed gradient has standard deviation z·C.
+    """
+
+    name: str
+    sample_rate: float
+    steps: int
+    expected_batch_size: float
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    clip_norm: float | None = None
+    noise_multiplier: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.clip_norm is None) != (self.noise_multiplier is None):
+            raise ValueError(f"arm {self.name}: clip_norm and noise_multiplier go together")
+        if not 0 < self.sample_rate <= 1:
+            raise BadInput(
+                "sample_rate", self.sample_rate, "must be in (0, 1]", "Choose a smaller batch_size"
+            )
+
+    @property
+    def kind(self) -> Literal["standard", "dp"]:
+        return "standard" if self.clip_norm is None else "dp"
+
+    @property
+    def noise_std(self) -> float:
+        """Standard deviation z·C of the noise on the summed clipped gradient (0 without DP)."""
+        if self.clip_norm is None or self.noise_multiplier is None:
+            return 0.0
+        return self.noise_multiplier * self.clip_norm
+
+
+def dp_arm_name(epsilon: float) -> str:
+    """The name of the DP arm for ``epsilon``: ``dp-2``, ``dp-0.5``."""
+    return f"dp-{epsilon:g}"

@@ -1,0 +1,195 @@
+"""One cohort from plan to outputs: the unit of work that an executor runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float16
+from torch import Tensor
+
+from audit.inclusion import Design, membership
+from audit.training.arms import Arm
+from audit.training.crosscheck import CrossCheck, cross_check
+from audit.training.ensemble import train_ensemble
+from audit.training.evaluation import Outputs, evaluate_ensemble, evaluate_module
+from audit.training.models import CustomModel, Mlp, Model
+from audit.training.noise import noise_generator
+from audit.training.opacus_loop import model_minibatches, train_private, train_standard
+
+Engine = Literal["ensemble", "opacus"]
+
+
+@dataclass(frozen=True)
+class CohortTask:
+    """Everything needed to train models ``first``…``last`` of ``arm``, except the data itself."""
+
+    arm: Arm
+    model: Model
+    first: int
+    last: int
+    engine: Engine
+    design: Design
+    p: float
+    seed: int
+    device: str
+    checked_model: int | None = None
+
+    @property
+    def models(self) -> range:
+        return range(self.first, self.last + 1)
+
+    @property
+    def key(self) -> str:
+        """The cohort's name in the manifest: ``standard/0-24``."""
+        return f"{self.arm.name}/{self.first}-{self.last}"
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The arrays a cohort reads; may be memory-mapped."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    input_shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CohortOutput:
+    """What a cohort leaves behind: one row per model; parameters are not kept."""
+
+    membership: Bool[np.ndarray, "models n"]
+    train_correct: Bool[np.ndarray, "models n"]
+    test_correct: Bool[np.ndarray, "models n_test"]
+    train_margin: Float16[np.ndarray, "models n"]
+    test_margin: Float16[np.ndarray, "models n_test"]
+    seconds: float
+    diverged: int
+    cross_check: CrossCheck | None
+
+
+def train_cohort(
+    task: CohortTask, data: TrainingData, on_step: Callable[[int], None] = lambda done: None
+) -> CohortOutput:
+    """Train and evaluate a cohort; ``on_step`` gets the number of finished steps × models."""
+    start = time.perf_counter()
+    member = membership(
+        len(data.x_train), task.models, p=task.p, design=task.design, seed=task.seed
+    )
+    if task.engine == "ensemble":
+        train, test, diverged, checked = _in_ensemble(task, data, member, on_step)
+    else:
+        train, test, diverged, checked = _in_loop(task, data, member, on_step)
+    return CohortOutput(
+        membership=member,
+        train_correct=train.correct,
+        test_correct=test.correct,
+        train_margin=train.margin,
+        test_margin=test.margin,
+        seconds=time.perf_counter() - start,
+        diverged=diverged,
+        cross_check=checked,
+    )
+
+
+Trained = tuple[Outputs, Outputs, int, CrossCheck | None]
+
+
+def _in_ensemble(
+    task: CohortTask, data: TrainingData, member: np.ndarray, on_step: Callable[[int], None]
+) -> Trained:
+    assert isinstance(task.model, Mlp)
+    device = torch.device(task.device)
+    train = _with_ones(data.x_train, device), _labels(data.y_train, device)
+    test = _with_ones(data.x_test, device), _labels(data.y_test, device)
+    models = len(task.models)
+    theta = train_ensemble(
+        task.model,
+        task.arm,
+        *train,
+        member,
+        task.models,
+        seed=task.seed,
+        on_step=lambda done: on_step(done * models),
+    )
+    checked = None
+    if task.checked_model is not None:
+        row = task.checked_model - task.first
+        checked = cross_check(
+            task.model,
+            task.arm,
+            theta[row],
+            task.checked_model,
+            member[row],
+            train,
+            test,
+            seed=task.seed,
+        )
+    diverged = int((~torch.isfinite(theta).all(dim=1)).sum())
+    return (
+        evaluate_ensemble(task.model, theta, *train),
+        evaluate_ensemble(task.model, theta, *test),
+        diverged,
+        checked,
+    )
+
+
+def _in_loop(
+    task: CohortTask, data: TrainingData, member: np.ndarray, on_step: Callable[[int], None]
+) -> Trained:
+    device = torch.device(task.device)
+    shape = data.input_shape if isinstance(task.model, CustomModel) else (-1,)
+    x_train = torch.from_numpy(np.asarray(data.x_train)).to(device)
+    x_train = x_train.reshape(len(x_train), *shape)
+    x_test = torch.from_numpy(np.asarray(data.x_test)).to(device)
+    x_test = x_test.reshape(len(x_test), *shape)
+    y_train, y_test = _labels(data.y_train, device), _labels(data.y_test, device)
+    train, test, diverged = [], [], 0
+    for row, k in enumerate(task.models):
+        if isinstance(task.model, Mlp):
+            module = task.model.module(torch.from_numpy(task.model.initial(task.seed, k)))
+        else:
+            module = task.model.initial_module(task.seed, k)
+        module = module.to(device)
+        minibatches = model_minibatches(member[row], k, task.arm, seed=task.seed)
+        finished = row * task.arm.steps
+        report = _offset(on_step, finished)
+        if task.arm.kind == "standard":
+            train_standard(module, task.arm, x_train, y_train, minibatches, report)
+        else:
+            generator = noise_generator(task.seed, task.arm.name, k, device)
+            train_private(
+                module, task.arm, x_train, y_train, minibatches, generator=generator, on_step=report
+            )
+        diverged += not all(bool(torch.isfinite(p).all()) for p in module.parameters())
+        train.append(evaluate_module(module, x_train, y_train))
+        test.append(evaluate_module(module, x_test, y_test))
+    return _stack(train), _stack(test), diverged, None
+
+
+def _offset(on_step: Callable[[int], None], finished: int) -> Callable[[int], None]:
+    return lambda done: on_step(finished + done)
+
+
+def _stack(outputs: list[Outputs]) -> Outputs:
+    return Outputs(
+        np.concatenate([o.correct for o in outputs]), np.concatenate([o.margin for o in outputs])
+    )
+
+
+def _with_ones(x: np.ndarray, device: torch.device) -> Tensor:
+    """Inputs with the bias's constant 1 as a last column [rows, features + 1]."""
+    extended = torch.empty(len(x), x.shape[1] + 1, dtype=torch.float32)
+    extended[:, :-1] = torch.from_numpy(np.asarray(x))
+    extended[:, -1] = 1.0
+    return extended.to(device)
+
+
+def _labels(y: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.asarray(y)).to(device)

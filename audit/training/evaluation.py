@@ -1,0 +1,67 @@
+"""Who was right, and by how much: correctness and LiRA margins of trained models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float16
+from torch import Tensor, nn
+
+from audit.training.models import ACTIVATIONS, Mlp
+
+# Examples evaluated at once: bounds the workspace at a few MiB for any data set.
+_BLOCK_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What models say of a set of examples.
+
+    ``correct`` [models, examples]: the top class is the label (the first of tied classes counts; a
+    model with a NaN logit is wrong). ``margin``: LiRA's logit log(p_y / (1 − p_y)) (Carlini et al.
+    2022, §IV), computed as z_y − logsumexp over the other classes, which does not cancel.
+    """
+
+    correct: Bool[np.ndarray, "models examples"]
+    margin: Float16[np.ndarray, "models examples"]
+
+
+def evaluate_ensemble(model: Mlp, theta: Tensor, x: Tensor, y: Tensor) -> Outputs:
+    """Outputs of the models ``theta`` [models, parameters] on ``x`` [examples, features + 1]."""
+    activation = ACTIVATIONS[model.activation]()
+    weights = model.layers(theta)
+    correct = np.empty((len(theta), len(x)), dtype=bool)
+    margin = np.empty((len(theta), len(x)), dtype=np.float16)
+    for start in range(0, len(x), _BLOCK_ROWS):
+        rows, labels = x[start : start + _BLOCK_ROWS], y[start : start + _BLOCK_ROWS]
+        here = slice(start, start + len(rows))
+        for k in range(len(theta)):
+            h = rows @ weights[0][k].t()
+            for layer in weights[1:]:
+                h = torch.addmm(layer[k, :, -1], activation(h), layer[k, :, :-1].t())
+            correct[k, here], margin[k, here] = _judge(h, labels)
+    return Outputs(correct, margin)
+
+
+@torch.no_grad()
+def evaluate_module(module: nn.Module, x: Tensor, y: Tensor) -> Outputs:
+    """Outputs of one ``nn.Module`` on ``x`` [examples, *input_shape]; one row."""
+    module.eval()
+    parts = [
+        _judge(module(x[start : start + _BLOCK_ROWS]), y[start : start + _BLOCK_ROWS])
+        for start in range(0, len(x), _BLOCK_ROWS)
+    ]
+    correct, margin = zip(*parts, strict=True)
+    return Outputs(np.concatenate(correct)[None], np.concatenate(margin)[None])
+
+
+def _judge(logits: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    finite = torch.isfinite(logits).all(dim=1)
+    correct = (logits.argmax(dim=1) == labels) & finite
+    own = logits.gather(1, labels[:, None])
+    others = logits.scatter(1, labels[:, None], -torch.inf)
+    margin = own[:, 0] - torch.logsumexp(others, dim=1)
+    margin = torch.where(finite, margin, torch.nan).clamp(-65504.0, 65504.0)
+    return correct.cpu().numpy(), margin.to(torch.float16).cpu().numpy()

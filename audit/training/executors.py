@@ -1,0 +1,179 @@
+"""Executors: who runs the cohorts. Results do not depend on the choice.
+
+On a CPU the local executor runs one process per core with one thread each: at these matrix sizes a
+second thread inside a product costs more than it gains, and a single thread makes every sum's
+order, and so every bit of the result, the same on each run.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing.connection import wait as wait_for
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audit.errors import AuditError
+from audit.training.cohort import CohortOutput, CohortTask, TrainingData, train_cohort
+
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class DataFiles:
+    """Where workers find the arrays (memory-mapped .npy) and the shape of one example."""
+
+    x_train: Path
+    y_train: Path
+    x_test: Path
+    y_test: Path
+    input_shape: tuple[int, ...]
+
+    def open(self) -> TrainingData:
+        # Copy-on-write: torch wants writable memory, and nothing is ever written.
+        def load(path: Path) -> np.ndarray:
+            return np.load(path, mmap_mode="c", allow_pickle=False)
+
+        return TrainingData(
+            load(self.x_train),
+            load(self.y_train),
+            load(self.x_test),
+            load(self.y_test),
+            self.input_shape,
+        )
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_local(
+    tasks: list[CohortTask],
+    files: DataFiles,
+    *,
+    workers: int,
+    on_progress: Callable[[dict[str, float]], None] = lambda fractions: None,
+) -> Iterator[tuple[CohortTask, CohortOutput]]:
+    """Run ``tasks`` on this machine; yields each as it completes.
+
+    Args:
+        workers: processes; 1 runs in this process (the choice for a GPU).
+        on_progress: called a few times a second with each running cohort's finished fraction.
+
+    Raises:
+        AuditError: a worker died (most likely killed for memory); what was yielded stays valid.
+    """
+    workers = min(workers, len(tasks))
+    if workers <= 1:
+        yield from _in_this_process(tasks, files, on_progress)
+        return
+    context = multiprocessing.get_context("spawn")
+    steps: Any = context.Array("q", len(tasks), lock=False)
+    pool = ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_start_worker, initargs=(files, steps)
+    )
+    try:
+        pending: dict[Future[CohortOutput], int] = {
+            pool.submit(_work, index, task): index for index, task in enumerate(tasks)
+        }
+        while pending:
+            done, _ = wait(pending, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+            running = {tasks[i].key: steps[i] / _total(tasks[i]) for i in pending.values()}
+            on_progress(running)
+            for future in done:
+                yield tasks[pending.pop(future)], future.result()
+    except BrokenProcessPool as error:
+        raise AuditError(
+            "a training process was killed, most likely for lack of memory. Finished cohorts are "
+            "kept: run the same command again, with a smaller cohort_size if it happens again."
+        ) from error
+    finally:
+        _stop(pool)
+
+
+def _in_this_process(
+    tasks: list[CohortTask], files: DataFiles, on_progress: Callable[[dict[str, float]], None]
+) -> Iterator[tuple[CohortTask, CohortOutput]]:
+    import torch
+
+    threads = torch.get_num_threads()
+    data = files.open()
+    try:
+        torch.set_num_threads(1)
+        for task in tasks:
+            report = _throttled(task, on_progress)
+            yield task, train_cohort(task, data, report)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _throttled(
+    task: CohortTask, on_progress: Callable[[dict[str, float]], None]
+) -> Callable[[int], None]:
+    last = 0.0
+
+    def report(done: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _POLL_SECONDS:
+            last = now
+            on_progress({task.key: done / _total(task)})
+
+    return report
+
+
+def _total(task: CohortTask) -> int:
+    return task.arm.steps * len(task.models)
+
+
+def _stop(pool: ProcessPoolExecutor) -> None:
+    """End the workers now; on an interrupt they may be minutes from finishing a cohort."""
+    processes = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join()
+
+
+# State of a worker process, set once by its initializer.
+_worker: dict[str, Any] = {}
+
+
+def _start_worker(files: DataFiles, steps: Any) -> None:
+    import signal
+
+    import torch
+
+    # Ctrl-C goes to the whole process group; the parent decides what happens to workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    _worker["data"] = files.open()
+    _worker["steps"] = steps
+
+
+def _follow_parent() -> None:
+    """Leave when the parent is gone (kill -9 leaves no other sign), so that no orphan trains on."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for([parent.sentinel])
+        os._exit(1)
+
+
+def _work(index: int, task: CohortTask) -> CohortOutput:
+    steps = _worker["steps"]
+
+    def report(done: int) -> None:
+        steps[index] = done
+
+    return train_cohort(task, _worker["data"], report)

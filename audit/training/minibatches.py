@@ -1,0 +1,98 @@
+"""Poisson minibatches: the sampling that the privacy accountant assumes, drawn exactly.
+
+Each step selects each of the n examples of the training set independently with probability q, and a
+model trains on those of them that are in its subset T. The selection never looks at T, so neither
+its size nor its members can change what is drawn for anyone else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from audit.seeds import Purpose, generator
+
+# Selections are drawn for a block of steps at a time, about this many examples per model: large
+# enough that NumPy's overhead vanishes, small enough that memory does not grow with the run.
+_BLOCK_EXAMPLES = 65_536
+
+
+@dataclass(frozen=True)
+class Minibatches:
+    """The minibatches of some models for consecutive steps, stored flat.
+
+    ``examples`` holds, step by step and within a step model by model, the indices of the selected
+    training examples; ``sizes`` [steps, models] their numbers.
+    """
+
+    examples: Int64[np.ndarray, " selected"]
+    sizes: Int64[np.ndarray, "steps models"]
+
+    def steps(self) -> Iterator[tuple[Int64[np.ndarray, " step_selected"], list[int]]]:
+        """Per step: the flat indices of all models, and how many belong to each model."""
+        ends = np.cumsum(self.sizes.sum(axis=1))
+        for step, end in enumerate(ends):
+            start = end - self.sizes[step].sum()
+            yield self.examples[start:end], self.sizes[step].tolist()
+
+
+def poisson_minibatches(
+    membership: Bool[np.ndarray, "models n"],
+    models: range,
+    *,
+    arm: str,
+    sample_rate: float,
+    steps: int,
+    seed: int,
+) -> Iterator[Minibatches]:
+    """All minibatches of ``models`` in ``arm``, block by block of steps.
+
+    Row k of the result depends on (seed, arm, k) and that model's membership alone.
+    """
+    n = membership.shape[1]
+    rngs = [generator(seed, Purpose.MINIBATCHES, arm, model) for model in models]
+    block = max(1, min(steps, int(_BLOCK_EXAMPLES / max(1.0, sample_rate * n))))
+    for first in range(0, steps, block):
+        width = min(block, steps - first)
+        drawn = [_select(rng, n, sample_rate, width) for rng in rngs]
+        kept = [
+            picked[member[picked % n]] for picked, member in zip(drawn, membership, strict=True)
+        ]
+        yield _interleave(kept, n, width)
+
+
+def _select(
+    rng: np.random.Generator, n: int, q: float, steps: int
+) -> Int64[np.ndarray, " selected"]:
+    """Indices in range(n·steps) of independent Bernoulli(q) trials that succeed, in order.
+
+    The gaps between successes are geometric, so the work is q·n·steps draws and not n·steps. Trials
+    beyond the end are thrown away: the geometric distribution has no memory, so the next block may
+    start afresh.
+    """
+    trials = n * steps
+    positions: list[np.ndarray] = []
+    last = -1
+    while last < trials:
+        expected = (trials - last) * q
+        gaps = rng.geometric(q, size=int(expected + 4 * np.sqrt(expected) + 8))
+        block = last + np.cumsum(gaps)
+        positions.append(block)
+        last = int(block[-1])
+    selected = np.concatenate(positions)
+    return selected[selected < trials]
+
+
+def _interleave(kept: list[np.ndarray], n: int, steps: int) -> Minibatches:
+    """Flat step-major order from one sorted list of (step·n + example) per model."""
+    sizes = np.stack([np.bincount(k // n, minlength=steps) for k in kept], axis=1).astype(np.int64)
+    starts = (np.cumsum(sizes.ravel()) - sizes.ravel()).reshape(sizes.shape)
+    examples = np.empty(int(sizes.sum()), dtype=np.int64)
+    for model, selected in enumerate(kept):
+        counts = sizes[:, model]
+        within = np.arange(len(selected)) - np.repeat(np.cumsum(counts) - counts, counts)
+        examples[np.repeat(starts[:, model], counts) + within] = selected % n
+    return Minibatches(examples, sizes)

@@ -1,0 +1,159 @@
+"""The reference loop: one model at a time, any ``nn.Module``, private steps by Opacus itself.
+
+``PrivacyEngine.make_private`` derives the sampling rate and the normaliser from ``len(dataset)``,
+here |T|, which is itself private (Opacus issues #571, #819). So its parts are put together with the
+plan's constants: ``GradSampleModule`` for per-example gradients, ``DPOptimizer`` for clipping,
+noise and scaling, and the same Poisson minibatches that the ensemble draws.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from audit.errors import BadInput
+from audit.training.arms import Arm
+from audit.training.minibatches import poisson_minibatches
+
+GradSampleMode = Literal["hooks", "functorch"]
+
+
+def model_minibatches(
+    member: Bool[np.ndarray, " n"], model: int, arm: Arm, *, seed: int
+) -> Iterator[Tensor]:
+    """The minibatches of one model, step by step, as index tensors."""
+    blocks = poisson_minibatches(
+        member[None],
+        range(model, model + 1),
+        arm=arm.name,
+        sample_rate=arm.sample_rate,
+        steps=arm.steps,
+        seed=seed,
+    )
+    for block in blocks:
+        for examples, _ in block.steps():
+            yield torch.from_numpy(examples)
+
+
+def train_standard(
+    module: nn.Module,
+    arm: Arm,
+    x: Tensor,
+    y: Tensor,
+    minibatches: Iterable[Tensor],
+    on_step: Callable[[int], None] = lambda done: None,
+) -> nn.Module:
+    """Plain SGD on ``module``, in place: the loop anyone would write."""
+    optimizer = _sgd(module, arm)
+    module.train()
+    for done, batch in enumerate(minibatches, start=1):
+        optimizer.zero_grad()
+        loss = cross_entropy(module(x[batch]), y[batch], reduction="sum")
+        (loss / arm.expected_batch_size).backward()
+        optimizer.step()
+        on_step(done)
+    return module
+
+
+def train_private(
+    module: nn.Module,
+    arm: Arm,
+    x: Tensor,
+    y: Tensor,
+    minibatches: Iterable[Tensor],
+    *,
+    generator: torch.Generator | None = None,
+    replay: Iterator[list[Tensor]] | None = None,
+    mode: GradSampleMode = "hooks",
+    on_step: Callable[[int], None] = lambda done: None,
+) -> nn.Module:
+    """DP-SGD by Opacus on ``module``, in place.
+
+    Args:
+        generator: source of Opacus's noise; one per model.
+        replay: noise to use instead, per step one tensor for each parameter in order, each
+            N(0, (zC)²): how an engine's run is repeated noise for noise.
+        mode: Opacus's way to per-example gradients: layer hooks, or torch.func for every layer.
+    """
+    from opacus import GradSampleModule
+
+    with warnings.catch_warnings():
+        # Opacus registers backward hooks on the first layer, whose input needs no gradient.
+        warnings.filterwarnings("ignore", message="Full backward hook is firing")
+        wrapped = GradSampleModule(
+            module, loss_reduction="sum", force_functorch=mode == "functorch"
+        )
+        optimizer = _dp_optimizer(module, arm, generator, replay)
+        wrapped.train()
+        for done, batch in enumerate(minibatches, start=1):
+            optimizer.zero_grad()
+            if len(batch) == 0:
+                # Layers differ in what they do with zero rows; the clipped sum is zero for all.
+                for parameter in module.parameters():
+                    parameter.grad_sample = parameter.new_zeros(0, *parameter.shape)  # pyright: ignore
+            else:
+                cross_entropy(wrapped(x[batch]), y[batch], reduction="sum").backward()
+            optimizer.step()
+            on_step(done)
+    wrapped.to_standard_module()
+    return module
+
+
+def refuse_unsafe_layers(module: nn.Module, name: str) -> None:
+    """Refuse a module with layers for which DP-SGD is undefined, in Opacus's own words.
+
+    Raises:
+        BadInput: e.g. BatchNorm, which mixes the examples of a minibatch.
+    """
+    from opacus.validators import ModuleValidator
+
+    problems = ModuleValidator.validate(module, strict=False)
+    if problems:
+        raise BadInput(
+            "model",
+            name,
+            f"Opacus refuses it under DP: {' '.join(str(problems[0]).split())}",
+            "Replace the layer (GroupNorm for BatchNorm) in the factory, for both arms",
+        )
+
+
+def _sgd(module: nn.Module, arm: Arm) -> torch.optim.SGD:
+    return torch.optim.SGD(
+        module.parameters(),
+        lr=arm.learning_rate,
+        momentum=arm.momentum,
+        weight_decay=arm.weight_decay,
+    )
+
+
+def _dp_optimizer(
+    module: nn.Module,
+    arm: Arm,
+    generator: torch.Generator | None,
+    replay: Iterator[list[Tensor]] | None,
+) -> Any:
+    from opacus.optimizers import DPOptimizer
+
+    class ReplayedNoise(DPOptimizer):
+        """Opacus's optimiser with given noise in place of fresh noise; all else is its own."""
+
+        def add_noise(self) -> None:
+            assert replay is not None
+            for parameter, noise in zip(self.params, next(replay), strict=True):
+                parameter.grad = (parameter.summed_grad + noise).view_as(parameter)  # pyright: ignore
+
+    return (DPOptimizer if replay is None else ReplayedNoise)(
+        _sgd(module, arm),
+        noise_multiplier=arm.noise_multiplier or 0.0,
+        max_grad_norm=arm.clip_norm or 0.0,
+        expected_batch_size=arm.expected_batch_size,  # pyright: ignore[reportArgumentType]
+        loss_reduction="mean",
+        generator=generator,
+    )

@@ -1,0 +1,342 @@
+"""A run directory made up from a seed: what the report sees, without training a model.
+
+Not a simulation of training: the numbers only have the shapes, sizes and oddities of real runs
+(hostile names, a subgroup without test examples, one with three, NaN rows, several ε).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+HOSTILE = (
+    "</script><script>alert(1)</script>",
+    '"><img src=x onerror=alert(2)>',
+    "{{ 7*7 }}{% raw %}",
+    "javascript:alert(3)",
+    "&lt;b&gt; ]]> <![CDATA[",
+    "line\nbreak\tand\x00nul\x1b[31m",
+    "\u202egnirts desrever",
+    "ولا مسجّل",
+    "",
+    "x" * 300,
+    "datum.loss' + alert(4) + '",
+    "https://example.org/evil.svg#x",
+)
+
+
+@dataclass
+class Run:
+    """The five inputs of ``document``."""
+
+    run: dict[str, Any]
+    summary: dict[str, Any]
+    examples: pd.DataFrame
+    influence: pd.DataFrame
+    subgroups: pd.DataFrame
+
+    def inputs(self) -> tuple[dict[str, Any], dict[str, Any], pd.DataFrame, ...]:  # type: ignore[misc]
+        return self.run, self.summary, self.examples, self.influence, self.subgroups
+
+
+def e(value: float | None, half: float | None = None, n: int = 200) -> dict[str, Any]:
+    """An estimate as in summary.json."""
+    if value is None or half is None:
+        return {"value": value, "low": None, "high": None, "n": n}
+    return {"value": value, "low": value - half, "high": value + half, "n": n}
+
+
+def make(
+    *,
+    seed: int,
+    verdict: str = "consistent",
+    n: int = 1297,
+    n_test: int = 500,
+    models: int = 200,
+    styles: int = 50,
+    epsilons: tuple[float, ...] = (2.0,),
+) -> Run:
+    """A run whose private arms have ``verdict``; everything else follows from ``seed``."""
+    rng = np.random.default_rng(seed)
+    groupings = _groupings(rng, n, styles)
+    arms = ["standard", *(f"dp-{x:g}" for x in epsilons)]
+    run = _run(n, n_test, models, groupings, epsilons)
+    examples = pd.concat(
+        [_examples(rng, arm, groupings, models, min(epsilons)) for arm in arms], ignore_index=True
+    )
+    subgroups = pd.concat(
+        [_subgroups(rng, g, codes, n_test, arms) for g, codes in groupings.items()],
+        ignore_index=True,
+    )
+    summary = _summary(examples, run, arms, verdict, models)
+    return Run(run, summary, examples, _influence(rng, n), subgroups)
+
+
+def _groupings(rng: np.random.Generator, n: int, styles: int) -> dict[str, np.ndarray]:
+    """Names per training example, by grouping; the first has a long tail."""
+    share = 1 / np.arange(1, styles + 1) ** 0.8
+    style = rng.choice(styles, size=n, p=share / share.sum())
+    style[:styles] = np.arange(styles)
+    names = np.array([f"class {i % 10} · style {1 + i // 10}" for i in range(styles)])
+    site = rng.integers(0, len(HOSTILE), size=n)
+    return {
+        "style within class": names[style],
+        "class": np.array([f"class {i % 10}" for i in style]),
+        HOSTILE[0]: np.array(HOSTILE, dtype=object)[site],
+    }
+
+
+def _run(
+    n: int,
+    n_test: int,
+    models: int,
+    groupings: dict[str, np.ndarray],
+    epsilons: tuple[float, ...],
+) -> dict[str, Any]:
+    kinds = ["subpopulation", "class", "column"]
+    sgd = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0, "batch_size": 64}
+    arms: dict[str, Any] = {
+        "standard": {
+            "kind": "standard", "hyperparameters": sgd, "sample_rate": 0.0705, "steps": 425,
+            "tuning": "chosen on a validation split of the training set, 12 settings",
+        }
+    }  # fmt: skip
+    checks: dict[str, Any] = {"standard": _check("a plain PyTorch loop (torch.optim.SGD)")}
+    delta = n**-1.1
+    for epsilon in epsilons:
+        grid = np.linspace(0, 8, 33)
+        arms[f"dp-{epsilon:g}"] = {
+            "kind": "dp", "hyperparameters": {**sgd, "learning_rate": 0.5}, "tuning": "12 settings",
+            "epsilon": epsilon, "delta": delta, "epsilon_achieved": epsilon - 0.01,
+            "noise_multiplier": 1.1, "sample_rate": 0.0705, "steps": 425, "clip_norm": 1.0,
+            "accountant": "PRV (Opacus 1.6.0)", "delta_times_n": delta * n,
+            "in_out_epsilon": epsilon, "in_out_delta": delta,
+            "privacy_curve": {"epsilon": grid.tolist(), "delta": (0.3 * np.exp(-2 * grid)).tolist()},
+        }  # fmt: skip
+        checks[f"dp-{epsilon:g}"] = _check("Opacus 1.6.0 (GradSampleModule, DPOptimizer)")
+    return {
+        "schema_version": 1, "status": "complete",
+        "created": "2026-03-02T09:00:00Z", "finished": "2026-03-02T09:01:10Z",
+        "command_line": "audit run --epsilon 2",
+        "tool": {"name": "longtail-audit", "version": "0.1.0", "commit": None},
+        "config": {"data": {"source": "digits"}, "inclusion": {"p": 0.7}, "models": models},
+        "config_sha256": "ab" * 32, "seed": 0,
+        "data": {
+            "name": "digits", "source": "scikit-learn, load_digits", "licence": "CC BY 4.0",
+            "fingerprint": "cd" * 32, "n": n, "n_test": n_test, "features": 64,
+            "input_shape": [64], "classes": [str(i) for i in range(10)],
+            "fitted_on_train": ["k-means centres of the styles"],
+            "warnings": [f"column {HOSTILE[1]} looks like an identifier"], "notes": {"split": "seed 0"},
+            "groupings": [
+                {"name": g, "kind": k, "subgroups": len(set(codes)),
+                 "uses_training_data": k == "subpopulation"}
+                for (g, codes), k in zip(groupings.items(), kinds, strict=True)
+            ],
+        },
+        "versions": {"python": "3.11.7", "torch": "2.9.1", "opacus": "1.6.0", "numpy": "2.4.6"},
+        "hardware": {"device": "cpu", "processor": "x86_64", "cores": 2, "memory_gib": 23.5},
+        "inclusion": {"design": "poisson", "p": 0.7, "adjacency": "add/remove one example"},
+        "model": {"name": "mlp", "description": "64-64-10, ReLU", "parameters": 4810},
+        "engine": {a: {"name": "ensemble", "why": "an MLP has a vectorised form"} for a in arms},
+        "arms": arms,
+        "plan": {"models": models, "cohort_size": 25, "cohorts": []},
+        "shards": {"standard/0-24": {"sha256": "ef" * 32, "seconds": 1.2}},
+        "timings": {"training_seconds": dict.fromkeys(arms, 5.1), "estimates_seconds": 2.0},
+        "cross_check": checks,
+    }  # fmt: skip
+
+
+def _check(against: str) -> dict[str, Any]:
+    return {
+        "model": 17, "against": against, "steps": 425, "parameters_relative_difference": 3e-6,
+        "outputs_max_difference": 1e-4, "predictions_differing": 0, "predictions": 1797,
+        "tolerance": 1e-3, "passed": True,
+    }  # fmt: skip
+
+
+def _examples(
+    rng: np.random.Generator,
+    arm: str,
+    groupings: dict[str, np.ndarray],
+    models: int,
+    epsilon: float,
+) -> pd.DataFrame:
+    n = len(next(iter(groupings.values())))
+    n_in = rng.binomial(models, 0.7, size=n)
+    n_in[0] = models  # in every model: its p_out, and so its memorization, is undefined
+    n_out = models - n_in
+    easy = np.where(rng.random(n) < 0.08, rng.uniform(0, 0.95, n), rng.beta(40, 0.3, n))
+    q_in = np.maximum(easy, 0.995) if arm == "standard" else np.clip(easy * 1.01, 0, 1)
+    with np.errstate(invalid="ignore"):
+        p_in = rng.binomial(n_in, q_in) / n_in
+        p_out = rng.binomial(n_out, easy) / n_out
+    se = np.sqrt((p_in * (1 - p_in) + 0.01) / n_in + (p_out * (1 - p_out) + 0.01) / np.maximum(n_out, 1))
+    mem = p_in - p_out
+    up, delta = np.exp(epsilon), n**-1.1
+    bound = np.minimum(1, np.minimum(up * p_out + delta, 1 - (1 - delta - p_out) / up))
+    frame = {
+        "arm": arm, "example": np.arange(n), "label": groupings["class"], "n_in": n_in,
+        "n_out": n_out, "p_in": p_in, "p_out": p_out, "mem": mem, "mem_low": mem - 1.96 * se,
+        "mem_high": mem + 1.96 * se, "bound": bound,
+        # 0.55-Gaussian DP, which allows a memorization of .217 at most.
+        "tradeoff_bound": norm.cdf(norm.ppf(p_out) + 0.55),
+        "verdict": np.where(mem > 0.8, "violates", "not_refuted"), "exposure": np.nan,
+    }  # fmt: skip
+    return pd.DataFrame(frame | groupings)
+
+
+def _subgroups(
+    rng: np.random.Generator, grouping: str, names: np.ndarray, n_test: int, arms: list[str]
+) -> pd.DataFrame:
+    kind = {"style within class": "subpopulation", "class": "class"}.get(grouping, "column")
+    labels, n_train = np.unique(names.astype(str), return_counts=True)
+    test = np.round(n_train * n_test / n_train.sum()).astype(int)
+    test[0], test[-1] = 0, 3
+    main = _group_rows(rng, grouping, kind, labels, n_train, test, arms)
+    if kind != "subpopulation":
+        return main
+    bins = np.floor(np.log2(n_train / n_train.sum())).astype(int)
+    levels = np.unique(bins)
+    counts = np.array([n_train[bins == b].sum() for b in levels])
+    tests = np.array([test[bins == b].sum() for b in levels])
+    bin_names = np.array([f"1/{2**-b} to 1/{2 ** -(b + 1)}" for b in levels])
+    name = f"{grouping}: frequency"
+    extra = _group_rows(rng, name, "frequency", bin_names, counts, tests, arms)
+    return pd.concat([main, extra], ignore_index=True)
+
+
+def _group_rows(
+    rng: np.random.Generator,
+    grouping: str,
+    kind: str,
+    names: np.ndarray,
+    n_train: np.ndarray,
+    n_test: np.ndarray,
+    arms: list[str],
+) -> pd.DataFrame:
+    frequency = n_train / n_train.sum()
+    here = np.where(n_test > 0, 1.0, np.nan)
+    half = here * 1.2 / np.sqrt(np.maximum(n_test, 1) + 4) / 4
+    columns: dict[str, Any] = {
+        "grouping": grouping, "subgroup": names, "kind": kind, "n_train": n_train,
+        "n_test": n_test, "frequency": frequency,
+    }  # fmt: skip
+
+    def put(column: str, value: np.ndarray, width: np.ndarray) -> None:
+        columns[column] = value
+        columns[f"{column}_low"], columns[f"{column}_high"] = value - width, value + width
+
+    for arm in arms:
+        base = 0.97 if arm == "standard" else 0.95
+        put(f"accuracy_{arm}", here * np.clip(base + 0.01 * np.log2(frequency) / 4, 0, 1), half)
+        mem = 0.05 - 0.012 * np.log2(frequency) + rng.normal(0, 0.01, len(names))
+        put(f"mem_{arm}", mem * (1 if arm == "standard" else 0.1), np.full(len(names), 0.012))
+        columns[f"exposure_{arm}"] = np.nan
+        if arm != "standard":
+            loss = here * (-0.02 - 0.012 * np.log2(frequency) + rng.normal(0, 0.02, len(names)))
+            put(f"loss_{arm}", loss, half)
+            columns[f"loss_{arm}_p"] = here * rng.uniform(0, 0.2, len(names))
+            columns[f"loss_{arm}_p_holm"] = np.minimum(1, columns[f"loss_{arm}_p"] * len(names))
+            columns[f"multiplicity_{arm}"] = here * 0.08
+    return pd.DataFrame(columns)
+
+
+def _influence(rng: np.random.Generator, n: int) -> pd.DataFrame:
+    value = rng.uniform(0.15, 0.6, size=20)
+    return pd.DataFrame({
+        "arm": "standard", "train_example": rng.integers(0, n, 20),
+        "test_example": rng.integers(0, 500, 20), "influence": value, "low": value - 0.1,
+        "high": value + 0.1, "q_value": rng.uniform(0, 0.1, 20), "mem": value + 0.2,
+    })  # fmt: skip
+
+
+def _summary(
+    examples: pd.DataFrame, run: dict[str, Any], arms: list[str], verdict: str, models: int
+) -> dict[str, Any]:
+    results = {a: _arm(examples[examples.arm == a], run, a, verdict, models) for a in arms}
+    private = [a for a in arms if a != "standard"]
+    trends = [_trend("style within class", f"loss_{a}", a, -0.0123, 50, "shown") for a in private]
+    trends += [
+        _trend("style within class", "mem_standard", "standard", -0.0116, 50, "shown"),
+        _trend("class", "mem_standard", "standard", -0.004, 10, "inconclusive"),
+    ]
+    disparity = []
+    for a in private:
+        for g, v in (("style within class", "shown"), ("class", "equivalent"), (HOSTILE[0], "inconclusive")):
+            disparity.append({
+                "grouping": g, "arm": a, "cochran_q": 88.2, "q_p_value": 0.0005, "tau": 0.021,
+                "worst_subgroup": HOSTILE[0] if g == HOSTILE[0] else f"{g} 7",
+                "worst_loss": e(0.093, 0.04, 12), "worst_minus_rest": e(0.071, 0.041, 12),
+                "worst_p_holm": 0.003, "equivalence_margin": 0.05, "verdict": v,
+                "smallest_detectable": 0.031,
+            })  # fmt: skip
+    fairlearn = [
+        {"grouping": "class", "arm": a, "metric": "accuracy", "difference": 0.08, "ratio": 0.91,
+         "by_group": {"class 0": 0.97, "class 1": None}} for a in arms
+    ]  # fmt: skip
+    return {
+        "models": models, "arms": results, "trends": trends, "disparity": disparity,
+        "fairlearn": fairlearn, "findings": [],
+    }  # fmt: skip
+
+
+def _trend(
+    grouping: str, outcome: str, arm: str, slope: float, groups: int, verdict: str
+) -> dict[str, Any]:
+    return {
+        "grouping": grouping, "outcome": outcome, "arm": arm, "slope": e(slope, 0.0042, groups),
+        "p_value": 0.00007, "tau": 0.018, "n_groups": groups, "verdict": verdict,
+        "method": "random-effects meta-regression, Knapp–Hartung",
+    }  # fmt: skip
+
+
+def _arm(
+    rows: pd.DataFrame, run: dict[str, Any], arm: str, verdict: str, models: int
+) -> dict[str, Any]:
+    private = arm != "standard"
+    facts = run["arms"][arm]
+    epsilon = facts.get("epsilon", 2.0)
+    delta = facts.get("delta", run["data"]["n"] ** -1.1)
+    mean = float(rows.mem.mean())
+    stated = verdict if private else "violates"
+    largest = 0.171 if private else 0.985
+    power, needed = (0.12, 190) if stated == "could_not_tell" else (0.81, 200)
+    refuted = {"violates": 38, "consistent": 0, "could_not_tell": 0}[stated]
+    certified = 3.41 if stated == "violates" else 0.0
+    n = run["data"]["n"]
+    result = {
+        "accuracy_test": e(0.947 if private else 0.9684, 0.006),
+        "accuracy_included": e(0.956 if private else 0.9991, 0.002),
+        "accuracy_excluded": e(0.951 if private else 0.9991 - mean, 0.003),
+        "mem_mean": e(0.0051 if private else mean, 0.0021),
+        "mem_share_above_0.25": e(0.0 if private else 0.048, 0.004),
+        "mem_max": {"value": largest, "low": largest - 0.09, "high": largest + 0.07, "n": 200},
+        "generalization_gap": e(0.005 if private else mean, 0.0021),
+        "epsilon_certified": {"value": certified, "low": certified, "high": None, "n": models},
+        "verdict": stated,
+        "witnesses": [17, 240, 377, 401, 555, 801] if refuted else [],
+        "n_refuted": refuted,
+        "test": {
+            "epsilon": epsilon, "delta": delta, "alpha": 0.05, "hypotheses": 4 * (n - 1),
+            "correction": "Holm", "power": power, "models_needed": needed,
+            "smallest_p": 1e-20 if refuted else 0.002,
+        },
+        "influence": {
+            "pairs_by_cuts": 300, "pairs_reported": 0 if private else 20, "pairs_tested": 648500,
+            "fdr": 0.1, "share_test_touched": e(0.026, 0.012, 500),
+            "share_test_touched_once": e(0.018, 0.01, 500), "mean_selected": 0.41,
+            "mean_reestimated": 0.34,
+        },
+        "above_bound": {
+            "count": 0, "informative_share": 0.12, "above_tradeoff": 3,
+            "above_tradeoff_significant": 0, "memorization_cap": 0.7618, "tradeoff_cap": 0.217,
+        },
+    }  # fmt: skip
+    if private:
+        keys = ("epsilon", "delta", "noise_multiplier", "sample_rate", "steps", "clip_norm")
+        result |= {k: facts[k] for k in keys} | {"loss": e(0.0214, 0.0041)}
+    return result
