@@ -6,8 +6,10 @@ the add/remove relation: the mechanism that the training code runs, minibatch by
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +21,7 @@ from audit.errors import BadInput
 _EPSILON_TOLERANCE = 2e-3
 # Above this noise the target is out of reach for any practical training.
 _LARGEST_NOISE = 1e4
+_SMALLEST_NOISE = 0.05
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,13 @@ def calibrate(epsilon: float, delta: float, *, sample_rate: float, steps: int) -
     """
     if not (math.isfinite(epsilon) and epsilon > 0):
         raise BadInput("epsilon", epsilon, "must be positive and finite", "Use e.g. --epsilon 2")
-    try:
-        noise = _least_noise(_prv_epsilon, epsilon, delta, sample_rate, steps)
+    # RDP never under-reports, so its noise is enough: PRV is only asked near and below it, where its
+    # grids stay small. (At a much smaller noise PRV would need a grid too large to hold.)
+    noise = _least_noise(_rdp_epsilon, epsilon, delta, sample_rate, steps)
+    name, achieved = "RDP", _rdp_epsilon(noise, delta, sample_rate, steps)
+    with contextlib.suppress(ValueError, RuntimeError, FloatingPointError, MemoryError):
+        noise = _least_noise(_prv_epsilon, epsilon, delta, sample_rate, steps, start=noise)
         name, achieved = "PRV", _prv_epsilon(noise, delta, sample_rate, steps)
-    except (ValueError, RuntimeError, FloatingPointError, MemoryError, OverflowError):
-        noise = _least_noise(_rdp_epsilon, epsilon, delta, sample_rate, steps)
-        name, achieved = "RDP", _rdp_epsilon(noise, delta, sample_rate, steps)
     import opacus
 
     return Mechanism(
@@ -123,9 +127,17 @@ def swap_curve(curve: PrivacyCurve) -> PrivacyCurve:
     return PrivacyCurve(2 * curve.epsilon, delta)
 
 
-def _least_noise(epsilon_of, target: float, delta: float, q: float, steps: int) -> float:
+def _least_noise(
+    epsilon_of: Callable[[float, float, float, int], float],
+    target: float,
+    delta: float,
+    q: float,
+    steps: int,
+    *,
+    start: float = 1.0,
+) -> float:
     """Smallest noise with ``epsilon_of`` at most ``target``, by bisection (ε falls with noise)."""
-    high = 1.0
+    high = start
     while epsilon_of(high, delta, q, steps) > target:
         high *= 2
         if high > _LARGEST_NOISE:
@@ -135,7 +147,9 @@ def _least_noise(epsilon_of, target: float, delta: float, q: float, steps: int) 
                 f"would need a noise multiplier above {_LARGEST_NOISE:g}",
                 "Use a larger epsilon, a smaller batch size or fewer epochs",
             )
-    low = high / 2 if high > 1 else 0.05
+    low = high / 2
+    while low > _SMALLEST_NOISE and epsilon_of(low, delta, q, steps) <= target:
+        low, high = low / 2, low
     while high - low > 1e-4 * high:
         middle = (low + high) / 2
         achieved = epsilon_of(middle, delta, q, steps)

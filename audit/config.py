@@ -57,7 +57,6 @@ class RunConfig(_Strict):
     dp: ArmConfig | None = None
     # How and where to execute; these do not change what is estimated.
     device: str = "auto"
-    executor: Literal["local", "ray"] = "local"
 
     @field_validator("models", "cohort_size")
     @classmethod
@@ -86,7 +85,7 @@ class RunConfig(_Strict):
 
 
 # Fields that say how to execute a run, not what it estimates: they may change on resume.
-_EXECUTION = frozenset({"device", "executor", "data_root"})
+_EXECUTION = frozenset({"device", "data_root"})
 
 
 def identity(config: RunConfig) -> dict[str, Any]:

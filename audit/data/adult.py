@@ -7,10 +7,10 @@ Ranges and category lists are those of the UCI documentation (``adult.names``; B
 from __future__ import annotations
 
 from importlib.resources import as_file, files
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Float32, Int32
 
@@ -102,7 +102,7 @@ _MAY_BE_MISSING = ("workclass", "occupation", "native_country")
 def adult() -> Examples:
     """UCI Adult (1994 census income), UCI's own split: 32,561 to train on, 16,281 to test."""
     table = _read()
-    train = np.asarray(pc.equal(table["split"].cast(pa.string()), "train"))
+    train = _codes(table["split"], ("train", "test")) == 0
     income = _codes(table["income"], _INCOME)
     x, names = _encode(table)
     return Examples(
@@ -123,12 +123,12 @@ def adult() -> Examples:
         default_subgroups=("sex", "race", "sex×race", "income"),
         notes={
             "split": "UCI's own (adult.data to train, adult.test to test)",
-            "scaling": "numeric columns to [0, 1] by their documented ranges, capital gain and loss "
-            "after log(1+x); category levels from UCI's documentation (public constants)",
+            "scaling": "numeric columns to [0, 1] by fixed ranges, capital gain and loss after "
+            "log(1+x); category levels from UCI's documentation (public constants)",
             "missing": 'UCI\'s "?" is the level (missing) of workclass, occupation, native_country',
             "fnlwgt": "left out: a survey weight, not a property of the person",
-            "education": "left out as a feature: education_num numbers the same 16 levels in order; "
-            "still available as a grouping",
+            "education": "left out as a feature: education_num numbers the same 16 levels in "
+            "order; still available as a grouping",
             "age": "as a grouping in fixed bands: 17–24, 25–34, 35–44, 45–54, 55–64, 65 and over",
         },
     )
@@ -161,17 +161,18 @@ def _encode(table: pa.Table) -> tuple[Float32[np.ndarray, "rows features"], tupl
     return x, tuple(names)
 
 
-def _codes(column: pa.ChunkedArray, levels: tuple[str, ...]) -> Int32[np.ndarray, "rows"]:
+def _codes(column: pa.ChunkedArray, levels: tuple[str, ...]) -> Int32[np.ndarray, " rows"]:
     """Index of each value in ``levels``; a missing value is the last of them."""
-    found = pc.index_in(column.cast(pa.string()), value_set=pa.array(levels))
-    return np.asarray(pc.fill_null(found, len(levels) - 1), dtype=np.int32)
+    place = {level: code for code, level in enumerate(levels)} | {None: len(levels) - 1}
+    encoded = column.combine_chunks()
+    code_of = np.array([place[level] for level in encoded.dictionary.to_pylist()] + [place[None]])
+    return code_of[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)].astype(np.int32)
 
 
 def _grouping(table: pa.Table, train: np.ndarray, name: str) -> Grouping:
     if name == "age":
-        levels = tuple(
-            f"{low}–{high - 1}" for low, high in zip(_AGE_EDGES, _AGE_EDGES[1:], strict=False)
-        ) + (f"{_AGE_EDGES[-1]} and over",)
+        bands = [f"{low}–{high - 1}" for low, high in pairwise(_AGE_EDGES)]
+        levels = (*bands, f"{_AGE_EDGES[-1]} and over")
         codes = np.digitize(table["age"].to_numpy(), _AGE_EDGES[1:]).astype(np.int32)
     else:
         levels = _EDUCATION if name == "education" else _LEVELS[name]

@@ -20,9 +20,9 @@ def digits() -> Examples:
     The split is always the same (its own seed 0, not the run's), so that all audits of ``digits``
     speak about the same training examples.
     """
-    bunch = load_digits()
-    x = np.asarray(bunch.data, dtype=np.float32) / _DIGITS_MAXIMUM
-    y = np.asarray(bunch.target, dtype=np.int64)
+    pixels, labels = load_digits(return_X_y=True)
+    x = np.asarray(pixels, dtype=np.float32) / _DIGITS_MAXIMUM
+    y = np.asarray(labels, dtype=np.int64)
     test = stratified_test_rows(y, n_test=_DIGITS_TEST, seed=_DIGITS_SPLIT_SEED)
     return Examples(
         name="digits",

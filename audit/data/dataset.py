@@ -24,15 +24,15 @@ class Grouping:
     name: str
     kind: GroupingKind
     subgroups: tuple[str, ...]
-    train: Int32[np.ndarray, "n"]
-    test: Int32[np.ndarray, "n_test"]
+    train: Int32[np.ndarray, " n"]
+    test: Int32[np.ndarray, " n_test"]
     uses_training_data: bool = False
 
-    def train_counts(self) -> Int64[np.ndarray, "subgroups"]:
+    def train_counts(self) -> Int64[np.ndarray, " subgroups"]:
         """Training examples per subgroup."""
         return np.bincount(self.train, minlength=len(self.subgroups)).astype(np.int64)
 
-    def test_counts(self) -> Int64[np.ndarray, "subgroups"]:
+    def test_counts(self) -> Int64[np.ndarray, " subgroups"]:
         """Test examples per subgroup."""
         return np.bincount(self.test, minlength=len(self.subgroups)).astype(np.int64)
 
@@ -44,14 +44,14 @@ class Dataset:
     ``input_shape`` is the shape of one example (``(64,)`` for digits, ``(1, 28, 28)`` for MNIST);
     ``x_*`` are stored flat. ``fitted_on_train`` names each quantity computed from training rows
     (means, category levels, …): these are outside every ε and the report lists them.
-    ``warnings`` are what a reviewer should know about the data ("column id looks like an identifier").
+    ``warnings`` are what a reviewer should know about the data ("column id was left out").
     """
 
     name: str
     x_train: Float32[np.ndarray, "n features"]
-    y_train: Int64[np.ndarray, "n"]
+    y_train: Int64[np.ndarray, " n"]
     x_test: Float32[np.ndarray, "n_test features"]
-    y_test: Int64[np.ndarray, "n_test"]
+    y_test: Int64[np.ndarray, " n_test"]
     class_names: tuple[str, ...]
     feature_names: tuple[str, ...]
     input_shape: tuple[int, ...]
@@ -67,12 +67,12 @@ class Dataset:
         digest = hashlib.sha256()
         for array in (self.x_train, self.y_train, self.x_test, self.y_test):
             digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         for text in (*self.class_names, *self.feature_names, str(self.input_shape)):
             digest.update(f"{len(text)}:{text}".encode())
         for grouping in self.groupings:
             names = "".join(f"{len(s)}:{s}" for s in (grouping.name, *grouping.subgroups))
             digest.update(names.encode())
-            digest.update(np.ascontiguousarray(grouping.train))
-            digest.update(np.ascontiguousarray(grouping.test))
+            digest.update(np.ascontiguousarray(grouping.train).data)
+            digest.update(np.ascontiguousarray(grouping.test).data)
         return digest.hexdigest()

@@ -36,9 +36,9 @@ class Examples:
 
     name: str
     x_train: Float32[np.ndarray, "n features"]
-    y_train: Int64[np.ndarray, "n"]
+    y_train: Int64[np.ndarray, " n"]
     x_test: Float32[np.ndarray, "n_test features"]
-    y_test: Int64[np.ndarray, "n_test"]
+    y_test: Int64[np.ndarray, " n_test"]
     class_names: tuple[str, ...]
     feature_names: tuple[str, ...]
     input_shape: tuple[int, ...]

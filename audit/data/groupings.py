@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Int32
 
 from audit.data.dataset import Dataset, Grouping
 from audit.data.examples import Examples
+from audit.data.names import did_you_mean, distinct_names
 from audit.data.subpopulations import NAME as SUBPOPULATIONS_NAME
 from audit.data.subpopulations import subpopulations
 from audit.errors import BadInput
@@ -84,7 +84,7 @@ class _Builder:
             raise BadInput(
                 "subgroups",
                 spec,
-                f"makes {len(grouping.subgroups):,} subgroups; at most {MOST_SUBGROUPS:,} are allowed",
+                f"makes {len(grouping.subgroups):,} subgroups; the most is {MOST_SUBGROUPS:,}",
                 "Merge rare values or choose a coarser column.",
             )
         return grouping
@@ -153,7 +153,7 @@ def class_grouping(examples: Examples) -> Grouping:
     return Grouping(
         examples.label_name,
         "class",
-        _distinct(examples.class_names),
+        distinct_names(examples.class_names),
         examples.y_train.astype(np.int32),
         examples.y_test.astype(np.int32),
     )
@@ -180,7 +180,7 @@ def crossing(groupings: Sequence[Grouping]) -> Grouping:
     return Grouping(
         _CROSS.join(grouping.name for grouping in groupings),
         "crossing",
-        _distinct(names),
+        distinct_names(names),
         codes[:n].astype(np.int32),
         codes[n:].astype(np.int32),
         uses_training_data=any(grouping.uses_training_data for grouping in groupings),
@@ -190,35 +190,10 @@ def crossing(groupings: Sequence[Grouping]) -> Grouping:
 def column_grouping(
     name: str,
     levels: Sequence[str],
-    train: Int32[np.ndarray, "n"],
-    test: Int32[np.ndarray, "n_test"],
+    train: Int32[np.ndarray, " n"],
+    test: Int32[np.ndarray, " n_test"],
     *,
     uses_training_data: bool = False,
 ) -> Grouping:
     """The partition by a column whose values are ``levels``; codes index them."""
-    return Grouping(name, "column", _distinct(levels), train, test, uses_training_data)
-
-
-def did_you_mean(name: str, words: Iterable[str]) -> str:
-    """A next step that names the words most like ``name``, or all if they are few."""
-    known = list(dict.fromkeys(words))
-    lowered = {word.lower(): word for word in known}
-    close = [lowered[w] for w in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.5)]
-    listed = close or known[:8]
-    more = f" (and {len(known) - len(listed)} more)" if not close and len(known) > 8 else ""
-    return f"{'Did you mean' if close else 'There is'} {', '.join(map(repr, listed))}{more}" + (
-        "?" if close else "."
-    )
-
-
-def _distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, numbered where two would print alike (levels may contain the crossing sign)."""
-    taken: set[str] = set()
-    result = []
-    for name in names:
-        unique, copy = name, 2
-        while unique in taken:
-            unique, copy = f"{name} ({copy})", copy + 1
-        taken.add(unique)
-        result.append(unique)
-    return tuple(result)
+    return Grouping(name, "column", distinct_names(levels), train, test, uses_training_data)

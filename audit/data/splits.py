@@ -10,11 +10,11 @@ from audit.seeds import Purpose, generator
 
 
 def stratified_test_rows(
-    labels: Int64[np.ndarray, "rows"], *, n_test: int, seed: int
-) -> Bool[np.ndarray, "rows"]:
+    labels: Int64[np.ndarray, " rows"], *, n_test: int, seed: int
+) -> Bool[np.ndarray, " rows"]:
     """Marks ``n_test`` rows as test rows, each class in proportion (largest remainders).
 
-    A class with a single row stays in training. Depends on ``labels``, ``n_test`` and ``seed`` only.
+    A class with a single row stays in training. Depends on the arguments only.
     """
     rng = generator(seed, Purpose.SPLIT)
     _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)

@@ -1,16 +1,17 @@
 """Subpopulations discovered inside each class: k-means centres, the nearest of them merged.
 
-The talk's long tail is made of subpopulations nobody labelled: writing styles of a digit, kinds of a
-class. Plain k-means cuts a class into pieces of similar size and so hides that tail; here a class
-is cut into twice as many pieces as wanted and the closest centres are merged (average linkage), so
-that common styles come out large and rare ones small. The number of styles is a public choice; the
-centres are fitted on the training rows and are therefore outside every ε.
+The talk's long tail is made of subpopulations nobody labelled: the writing styles of a digit, the
+kinds of a class. Plain k-means cuts a class into pieces of similar size and so hides that tail;
+here a class is cut into twice as many pieces as wanted and the closest centres are merged (average
+linkage), so that common styles come out large and rare ones small. The number of styles is a public
+choice; the centres are fitted on the training rows and are therefore outside every ε.
 """
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int32, Int64
@@ -39,9 +40,9 @@ _MINIBATCH_ABOVE = 20_000
 
 def subpopulations(
     x_train: Float32[np.ndarray, "n features"],
-    y_train: Int64[np.ndarray, "n"],
+    y_train: Int64[np.ndarray, " n"],
     x_test: Float32[np.ndarray, "n_test features"],
-    y_test: Int64[np.ndarray, "n_test"],
+    y_test: Int64[np.ndarray, " n_test"],
     *,
     class_names: tuple[str, ...],
     clusters_per_class: int,
@@ -85,7 +86,7 @@ def _check_number(clusters_per_class: int, classes: int) -> None:
         raise BadInput(
             "clusters_per_class",
             clusters_per_class,
-            f"must lie between 1 and {most} ({classes} classes, at most {_MOST_CLUSTERS} subgroups)",
+            f"must lie between 1 and {most} ({classes} classes, {_MOST_CLUSTERS} subgroups in all)",
             f"Use for example {min(DEFAULT_CLUSTERS_PER_CLASS, most)}.",
         )
 
@@ -113,17 +114,18 @@ class _Projection:
 
 def _styles_of_class(
     x: np.ndarray, x_test: np.ndarray, *, styles: int, random_state: int
-) -> tuple[int, Int32[np.ndarray, "rows"], Int32[np.ndarray, "test_rows"]]:
+) -> tuple[int, Int32[np.ndarray, " rows"], Int32[np.ndarray, " test_rows"]]:
     """Number of styles and the style of each row, 0 the largest; empty styles do not count."""
     pieces = min(len(x), styles * _PIECES_PER_STYLE)
-    kind = MiniBatchKMeans if len(x) > _MINIBATCH_ABOVE else KMeans
+    # sklearn's stubs know neither a number for n_init nor the type of fitted attributes.
+    kind: Any = MiniBatchKMeans if len(x) > _MINIBATCH_ABOVE else KMeans
     model = kind(pieces, n_init=4, random_state=random_state)
     with warnings.catch_warnings():
         # Fewer distinct rows than pieces: some pieces stay empty, which is handled below.
         warnings.simplefilter("ignore", ConvergenceWarning)
         piece = model.fit_predict(x)
     used, piece = np.unique(piece, return_inverse=True)
-    centres = model.cluster_centers_[used]
+    centres: np.ndarray = model.cluster_centers_[used]
     merged = _merge(centres, styles)
     counts = np.bincount(merged[piece])
     order = np.argsort(-counts, kind="stable")

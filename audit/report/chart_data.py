@@ -81,7 +81,10 @@ def _limits(known: pd.DataFrame, column: str) -> dict[str, list[Json]]:
         return {"upper": [], "lower": []}
     x, upper = np.append(curve.p_out, 1.0), np.append(curve[column], 1.0)
     grid = np.linspace(x[0], 1, CURVE_POINTS)
-    pairs = [(round(float(g), 4), round(float(u), 4)) for g, u in zip(grid, np.interp(grid, x, upper), strict=True)]
+    pairs = [
+        (round(float(g), 4), round(float(u), 4))
+        for g, u in zip(grid, np.interp(grid, x, upper), strict=True)
+    ]
     return {
         "upper": [{"x": g, "y": u} for g, u in pairs],
         "lower": [{"x": u, "y": g} for g, u in pairs],
@@ -122,7 +125,11 @@ def loss_by_frequency(groups: pd.DataFrame, arm: str, trend: Mapping[str, Any] |
         }
         for row in drawn.to_dict("records")
     ]
-    return {"points": points, "line": _line(drawn, loss, trend), "left_out": len(groups) - len(drawn)}
+    return {
+        "points": points,
+        "line": _line(drawn, loss, trend),
+        "left_out": len(groups) - len(drawn),
+    }
 
 
 def _line(drawn: pd.DataFrame, loss: str, trend: Mapping[str, Any] | None) -> list[Json]:

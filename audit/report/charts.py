@@ -14,15 +14,16 @@ from typing import Any
 import altair as alt
 import vl_convert
 
+from audit.report.colours import STANDARD
 from audit.report.svg import inline_svg
 from audit.report.words import Json
 
 WIDTH = 360
 INK, MUTED, GRID = "#1c2330", "#59626f", "#e1e5ea"
-STANDARD_COLOUR, PRIVATE_COLOUR = "#b4541a", "#2b6ca3"
 FORBIDDEN_BY_CURVE, FORBIDDEN, BAND = "#f7f0e6", "#ecdcc8", "#d3e3f0"
 LEVELS = ("#b9cde0", "#8fb0d0", "#5f8fbd", "#36699b", "#173f6b")
 LOSS = "accuracy loss (points)"
+LEVEL_AREAS = (16, 36, 64, 100, 144)
 LEVEL_NAMES = ("1", "2–9", "10–99", "100–999", "1,000 or more")
 # Liberation Sans has Arial's metrics and is what vl-convert measures with where Arial is absent.
 _FONT = "Arial, 'Liberation Sans', sans-serif"
@@ -37,7 +38,9 @@ def draw(chart: Json) -> str:
     spec = _KINDS[chart["kind"]](chart["data"], chart["colour"])
     spec = spec.configure(**_theme()).to_dict()
     svg = vl_convert.vegalite_to_svg(spec, vl_version=_VEGA_LITE, allowed_base_urls=[])
-    return inline_svg(svg, ident=chart["id"], title=chart["title"], description=chart["description"])
+    return inline_svg(
+        svg, ident=chart["id"], title=chart["title"], description=chart["description"]
+    )
 
 
 def _theme() -> dict[str, Any]:
@@ -75,14 +78,19 @@ def _histogram(data: Json, colour: str) -> alt.LayerChart:
     top = max([10, *data["counts"]])
     ticks = [0, *(10**k for k in range(8) if 10**k <= top)]
     count_axis = alt.Axis(values=ticks, format=",d", title="examples (log scale)")
-    x_scale, y_scale = alt.Scale(domain=[edges[0], 1]), alt.Scale(type="symlog", domain=[0, 3 * top])
+    x_scale, y_scale = (
+        alt.Scale(domain=[edges[0], 1]),
+        alt.Scale(type="symlog", domain=[0, 3 * top]),
+    )
     rects = alt.Chart(_data(bars)).mark_rect(color=colour).encode(
         x=alt.X("from:Q", scale=x_scale, title="memorization (p_in − p_out)"),
         x2="to:Q",
         y=alt.Y("count:Q", scale=y_scale, axis=count_axis),
         y2="zero:Q",
     )  # fmt: skip
-    caps = [{**c, "top": 3 * top, "y": (3 * top) / (1 + 2.5 * i)} for i, c in enumerate(data["caps"])]
+    caps = [
+        {**c, "top": 3 * top, "y": (3 * top) / (1 + 2.5 * i)} for i, c in enumerate(data["caps"])
+    ]
     rule = alt.Chart(_data(caps)).mark_rule(color=INK, strokeDash=[4, 3]).encode(x="value:Q")
     layers = [rects, rule]
     for align, offset, near in (("left", 4, False), ("right", -4, True)):
@@ -117,7 +125,7 @@ def _plane(data: Json, colour: str) -> alt.LayerChart:  # noqa: ARG001  (the cou
             "class:N", scale=alt.Scale(domain=LEVEL_NAMES, range=LEVELS), legend=legend, sort=None
         ),
         size=alt.Size(
-            "class:N", scale=alt.Scale(domain=LEVEL_NAMES, range=[28, 50, 80, 115, 160]),
+            "class:N", scale=alt.Scale(type="ordinal", domain=LEVEL_NAMES, range=LEVEL_AREAS),
             legend=legend, sort=None,
         ),
     )  # fmt: skip
@@ -129,7 +137,12 @@ def _trend(data: Json, colour: str) -> alt.LayerChart:
     ticks = [2.0**-k for k in range(40) if shares and min(shares) / 2 <= 2.0**-k <= 2 * max(shares)]
     axis = alt.Axis(values=ticks[:: max(1, len(ticks) // 7)], format=".2~p")
     title = "share of the training set (each step: double)"
-    x = alt.X("frequency:Q", scale=alt.Scale(type="log", base=2, nice=False, padding=10), axis=axis, title=title)
+    x = alt.X(
+        "frequency:Q",
+        scale=alt.Scale(type="log", base=2, nice=False, padding=10),
+        axis=axis,
+        title=title,
+    )
     y = alt.Y("loss:Q", title=LOSS)
     low = alt.Y("low:Q", title=LOSS)
     size = alt.Size("n_test:Q", scale=alt.Scale(domainMin=0, range=[14, 190]), legend=None)
@@ -179,7 +192,7 @@ def _exposure(data: Json, colour: str) -> alt.LayerChart:
         x=x,
         y=alt.Y("loss:Q", title=LOSS),
         color=alt.Color(
-            "group:N", scale=alt.Scale(domain=names, range=[STANDARD_COLOUR, colour]), legend=legend
+            "group:N", scale=alt.Scale(domain=names, range=[STANDARD, colour]), legend=legend
         ),
         shape=alt.Shape(
             "group:N", scale=alt.Scale(domain=names, range=["diamond", "circle"]), legend=legend

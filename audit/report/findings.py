@@ -22,7 +22,7 @@ from audit.report import subgroup_findings
 from audit.report.verdicts import finding
 from audit.report.words import (
     Json,
-    arm_label,
+    arm_words,
     count,
     estimate,
     finite,
@@ -104,8 +104,10 @@ def _claim(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Json
             f"training memorizes would have been found with {power} power. This is not a proof."
         )
     else:
-        enough = f"about {count(needed)} models are needed" if finite(needed) else (
-            "no feasible number of models would be enough for this claim"
+        enough = (
+            f"about {count(needed)} models are needed"
+            if finite(needed)
+            else ("no feasible number of models would be enough for this claim")
         )
         text = (
             f"The test could not tell whether the claim ({claimed(test)}) holds: with "
@@ -114,7 +116,7 @@ def _claim(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Json
         )
     return finding(
         f"{CLAIM}{arm}",
-        f"Does {arm_label(arm, run)} keep its privacy claim?",
+        f"Does {arm_words(arm, run)} keep its privacy claim?",
         text,
         verdict,
         _test_method(test),
@@ -133,7 +135,7 @@ def _forbidden(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> 
     result = summary["arms"][arm]
     test, verdict = result.get("test") or {}, result["verdict"]
     witnesses = [str(i) for i in result.get("witnesses") or []]
-    label = arm_label(arm, run)
+    label = arm_words(arm, run)
     if verdict == "violates":
         text = (
             f"A claim of {claimed(test)} would have forbidden what {label} does to "
@@ -172,7 +174,7 @@ def _largest(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Js
     value, low = part(largest, "value"), part(largest, "low")
     bound = "the trade-off bound" if has_curve else "the bound e^ε allows"
     significant = above.get("above_tradeoff_significant") or 0
-    shown = f"The largest memorization in {arm_label(arm, run)} is {estimate(largest)}"
+    shown = f"The largest memorization in {arm_words(arm, run)} is {estimate(largest)}"
     if value is None or low is None or not finite(cap):
         verdict, text = "inconclusive", f"{shown}; it could not be compared with {bound}."
     elif significant:
@@ -189,7 +191,7 @@ def _largest(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Js
         )
     return finding(
         f"largest-memorization-{arm}",
-        f"Is the largest memorization in {arm_label(arm, run)} under what the accounting allows?",
+        f"Is the largest memorization in {arm_words(arm, run)} under what the accounting allows?",
         text,
         verdict,
         "p_in − p_out of the example with the largest value, its own 95 % interval (not corrected "
@@ -208,7 +210,7 @@ def _delta(arm: str, run: Mapping[str, Any]) -> Json:
     why = "as it must be" if holds else "a mechanism that publishes whole records at random fits it"
     return finding(
         f"delta-{arm}",
-        f"Is δ of {arm_label(arm, run)} small against the number of examples?",
+        f"Is δ of {arm_words(arm, run)} small against the number of examples?",
         f"{text} (n = {count(n)}): {'below' if holds else 'not below'} 1/n, {why}.",
         "holds" if holds else "fails",
         "δ against 1/n (Dwork & Roth 2014, §2.3)",
@@ -221,7 +223,7 @@ def _delta(arm: str, run: Mapping[str, Any]) -> Json:
 def _loss(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
     loss = summary["arms"][arm].get("loss")
     value, low, high = (part(loss, k) for k in ("value", "low", "high"))
-    label = arm_label(arm, run)
+    label = arm_words(arm, run)
     sure = low is not None and high is not None and (low > 0 or high < 0)
     if value is None:
         text = f"The accuracy {label} costs could not be estimated."
@@ -254,7 +256,7 @@ def _gap(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
     verdict = "inconclusive" if difference is None else "holds" if holds else "fails"
     return finding(
         f"self-check-{arm}",
-        f"Do two ways to the same number agree for {arm_label(arm, run)}?",
+        f"Do two ways to the same number agree for {arm_words(arm, run)}?",
         f"Mean memorization {number(mem, 4)} against accuracy on included minus excluded examples "
         f"{number(gap, 4)}: difference {number(difference, 4)}, allowed {GAP_TOLERANCE}.",
         verdict,
@@ -274,7 +276,7 @@ def _cross_check(arm: str, run: Mapping[str, Any]) -> Json:
     outcome = "the same model came out" if passed else "a different model came out"
     return finding(
         f"cross-check-{arm}",
-        f"Does the fast training engine agree with an independent one ({arm_label(arm, run)})?",
+        f"Does the fast training engine agree with an independent one ({arm_words(arm, run)})?",
         f"Checked against {against} in this run: model {check.get('model', '?')} trained again "
         f"from the same subset, minibatches and noise; {outcome} (relative difference of the "
         f"parameters {general(difference, 2)}, {count(check.get('predictions_differing'))} of "

@@ -8,7 +8,7 @@ from typing import Any
 from audit.report.verdicts import finding
 from audit.report.words import (
     Json,
-    arm_label,
+    arm_words,
     count,
     finite,
     interval,
@@ -35,7 +35,7 @@ def disparities(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[Json
 
 def outcome_words(trend: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[str, str, str]:
     """What a trend is about: the noun, how rarer groups fare if it falls, and if it rises."""
-    label = arm_label(trend["arm"], run)
+    label = arm_words(trend["arm"], run)
     if trend["outcome"].startswith("loss"):
         return f"accuracy loss under {label}", "lose more", "lose less"
     if trend["outcome"].startswith("mem"):
@@ -88,7 +88,7 @@ def _trend(trend: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
 
 def _disparity(entry: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
     verdict, grouping = entry["verdict"], name(entry["grouping"])
-    label, margin = arm_label(entry["arm"], run), entry.get("equivalence_margin")
+    label, margin = arm_words(entry["arm"], run), entry.get("equivalence_margin")
     excess = entry.get("worst_minus_rest")
     worst = f"the hardest hit, “{name(entry.get('worst_subgroup'))}”, loses "
     worst += f"{points(part(entry.get('worst_loss'), 'value'))}, {points(part(excess, 'value'))} "

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
-_ELEMENTS = frozenset({"svg", "g", "path", "rect", "line", "circle", "text", "tspan", "defs", "clipPath"})
+_ELEMENTS = frozenset(
+    {"svg", "g", "path", "rect", "line", "circle", "text", "tspan", "defs", "clipPath"}
+)
 # Drawing attributes only: no style (the page's policy forbids it), no href, no event handlers, no
 # class. Inner aria labels are left out too: the whole image has one name, its table the numbers.
 _ATTRIBUTES = frozenset({
@@ -30,7 +32,10 @@ def inline_svg(svg: str, *, ident: str, title: str, description: str) -> str:
     ``svg`` is not well formed.
     """
     source = ET.fromstring(svg)
-    clips = {old.get("id", ""): f"{ident}-c{i}" for i, old in enumerate(source.iter(_qualified("clipPath")))}
+    clips = {
+        old.get("id", ""): f"{ident}-c{i}"
+        for i, old in enumerate(source.iter(_qualified("clipPath")))
+    }
     root = ET.Element("svg", {
         "class": "chart", "viewBox": source.get("viewBox", ""), "width": source.get("width", ""),
         "height": source.get("height", ""), "role": "img",

@@ -64,10 +64,16 @@ def points(x: Any, digits: int = 1) -> str:
 
 
 def p_value(p: Any) -> str:
-    """A p-value: "p = 0.013", "p < 0.0001"."""
+    """A p-value in a sentence: "p = 0.013", "p < 0.0001"."""
+    bare = bare_p(p)
+    return f"p {bare}" if bare[0] in "<n" else f"p = {bare}"
+
+
+def bare_p(p: Any) -> str:
+    """A p-value in a column of p-values: "0.013", "< 0.0001"."""
     if not finite(p):
-        return "p not estimable"
-    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+        return "not estimable"
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
 def probability(p: Any) -> str:
@@ -80,7 +86,7 @@ def probability(p: Any) -> str:
 
 
 def interval(low: Any, high: Any, scale: float = 1.0, digits: int = 3) -> str:
-    """"0.91 to 0.97"; a missing side is said, not hidden."""
+    """ "0.91 to 0.97"; a missing side is said, not hidden."""
     if not finite(low) and not finite(high):
         return "no interval"
     ends = [number(scale * x, digits) if finite(x) else "?" for x in (low, high)]
@@ -127,8 +133,7 @@ def name(text: object, longest: int = LONGEST_NAME) -> str:
     each becomes its escape (``\\x1b``, ``\\u202e``).
     """
     shown = "".join(
-        c if c.isprintable() or c in _JOINERS else ascii(c)[1:-1]
-        for c in str(text)[: longest + 1]
+        c if c.isprintable() or c in _JOINERS else ascii(c)[1:-1] for c in str(text)[: longest + 1]
     )
     if not shown.strip():
         return "(empty name)"
@@ -136,13 +141,21 @@ def name(text: object, longest: int = LONGEST_NAME) -> str:
 
 
 def arm_label(arm: str, run: Mapping[str, Any]) -> str:
-    """How an arm is called in the report: "standard training", "private training, ε = 2"."""
+    """How an arm is called in tables: "standard training", "private training, ε = 2"."""
     facts = run.get("arms", {}).get(arm, {})
     if facts.get("kind") == STANDARD or arm == STANDARD:
         return "standard training"
     if finite(facts.get("epsilon")):
         return f"private training, ε = {general(facts['epsilon'])}"
     return name(arm)
+
+
+def arm_words(arm: str, run: Mapping[str, Any]) -> str:
+    """How an arm is called in sentences: ε is named only where several private arms need it."""
+    label = arm_label(arm, run)
+    several = sum(facts.get("kind") == "dp" for facts in run.get("arms", {}).values()) > 1
+    plain, _, epsilon = label.partition(", ε")
+    return plain if not epsilon or not several else f"{plain} (ε{epsilon})"
 
 
 def private_arms(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
@@ -152,5 +165,5 @@ def private_arms(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[str
 
 
 def joined(items: list[str]) -> str:
-    """"a", "a and b", "a, b and c"."""
+    """ "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))

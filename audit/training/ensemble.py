@@ -13,7 +13,7 @@ by the clip factor before the one product Aᵀδ then yields the clipped sum.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -195,7 +195,7 @@ class _Buffers:
         return torch.index_select(x, 0, indices, out=self._x[: len(indices)])
 
 
-def _split(matrix: Tensor, sizes: list[int], dim: int) -> list[Tensor]:
+def _split(matrix: Tensor, sizes: list[int], dim: int) -> Sequence[Tensor]:
     """Views of each model's rows (or columns); Tensor.split without its Python layers."""
     return torch.split_with_sizes(matrix, sizes, dim)  # pyright: ignore[reportReturnType]
 

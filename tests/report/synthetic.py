@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from audit.report.document import document
+
 HOSTILE = (
     "</script><script>alert(1)</script>",
     '"><img src=x onerror=alert(2)>',
@@ -39,8 +41,11 @@ class Run:
     influence: pd.DataFrame
     subgroups: pd.DataFrame
 
-    def inputs(self) -> tuple[dict[str, Any], dict[str, Any], pd.DataFrame, ...]:  # type: ignore[misc]
-        return self.run, self.summary, self.examples, self.influence, self.subgroups
+    def document(self, *, full_subgroups: bool = False) -> dict[str, Any]:
+        return document(
+            self.run, self.summary, self.examples, self.influence, self.subgroups,
+            full_subgroups=full_subgroups,
+        )  # fmt: skip
 
 
 def e(value: float | None, half: float | None = None, n: int = 200) -> dict[str, Any]:
@@ -59,10 +64,16 @@ def make(
     models: int = 200,
     styles: int = 50,
     epsilons: tuple[float, ...] = (2.0,),
+    hostile: bool = True,
 ) -> Run:
-    """A run whose private arms have ``verdict``; everything else follows from ``seed``."""
+    """A run whose private arms have ``verdict``; everything else follows from ``seed``.
+
+    ``hostile``: with a grouping by column (then the main one) whose name and subgroups are attacks.
+    """
     rng = np.random.default_rng(seed)
     groupings = _groupings(rng, n, styles)
+    if not hostile:
+        del groupings[HOSTILE[0]]
     arms = ["standard", *(f"dp-{x:g}" for x in epsilons)]
     run = _run(n, n_test, models, groupings, epsilons)
     examples = pd.concat(
@@ -72,7 +83,7 @@ def make(
         [_subgroups(rng, g, codes, n_test, arms) for g, codes in groupings.items()],
         ignore_index=True,
     )
-    summary = _summary(examples, run, arms, verdict, models)
+    summary = _summary(examples, run, arms, verdict, list(groupings))
     return Run(run, summary, examples, _influence(rng, n), subgroups)
 
 
@@ -134,7 +145,7 @@ def _run(
             "groupings": [
                 {"name": g, "kind": k, "subgroups": len(set(codes)),
                  "uses_training_data": k == "subpopulation"}
-                for (g, codes), k in zip(groupings.items(), kinds, strict=True)
+                for (g, codes), k in zip(groupings.items(), kinds, strict=False)
             ],
         },
         "versions": {"python": "3.11.7", "torch": "2.9.1", "opacus": "1.6.0", "numpy": "2.4.6"},
@@ -174,7 +185,9 @@ def _examples(
     with np.errstate(invalid="ignore"):
         p_in = rng.binomial(n_in, q_in) / n_in
         p_out = rng.binomial(n_out, easy) / n_out
-    se = np.sqrt((p_in * (1 - p_in) + 0.01) / n_in + (p_out * (1 - p_out) + 0.01) / np.maximum(n_out, 1))
+    se = np.sqrt(
+        (p_in * (1 - p_in) + 0.01) / n_in + (p_out * (1 - p_out) + 0.01) / np.maximum(n_out, 1)
+    )
     mem = p_in - p_out
     up, delta = np.exp(epsilon), n**-1.1
     bound = np.minimum(1, np.minimum(up * p_out + delta, 1 - (1 - delta - p_out) / up))
@@ -255,8 +268,13 @@ def _influence(rng: np.random.Generator, n: int) -> pd.DataFrame:
 
 
 def _summary(
-    examples: pd.DataFrame, run: dict[str, Any], arms: list[str], verdict: str, models: int
+    examples: pd.DataFrame,
+    run: dict[str, Any],
+    arms: list[str],
+    verdict: str,
+    groupings: list[str],
 ) -> dict[str, Any]:
+    models = run["plan"]["models"]
     results = {a: _arm(examples[examples.arm == a], run, a, verdict, models) for a in arms}
     private = [a for a in arms if a != "standard"]
     trends = [_trend("style within class", f"loss_{a}", a, -0.0123, 50, "shown") for a in private]
@@ -266,7 +284,7 @@ def _summary(
     ]
     disparity = []
     for a in private:
-        for g, v in (("style within class", "shown"), ("class", "equivalent"), (HOSTILE[0], "inconclusive")):
+        for g, v in zip(groupings, ("shown", "equivalent", "inconclusive"), strict=False):
             disparity.append({
                 "grouping": g, "arm": a, "cochran_q": 88.2, "q_p_value": 0.0005, "tau": 0.021,
                 "worst_subgroup": HOSTILE[0] if g == HOSTILE[0] else f"{g} 7",

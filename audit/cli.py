@@ -1,0 +1,267 @@
+"""The commands: options in, text and exit codes out, nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import signal
+import sys
+import webbrowser
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from audit import __version__
+from audit.errors import EXIT_INTERRUPTED, AuditError, BadInput
+
+app = typer.Typer(
+    name="audit",
+    help="Audit what models memorize, what (ε, δ) allows, and which subgroups pay for privacy.",
+    epilog="Exit codes: 0 fine · 1 a finding fails · 2 bad input or usage · 3 inconclusive · "
+    "130 interrupted, resumable.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help="What is built in, and what a file would become.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Data = Annotated[
+    str,
+    typer.Option(
+        help="digits, adult, FILE.csv, FILE.parquet, FILE.npz, FILE.npy, "
+        "torchvision:MNIST|FashionMNIST|CIFAR10|CIFAR100, or a FOLDER of images.",
+    ),
+]
+Label = Annotated[str | None, typer.Option(help="Column (or .npy file) that holds the label.")]
+Subgroups = Annotated[
+    str | None,
+    typer.Option(help="Comma-separated columns and crossings, e.g. sex,race,sex×race."),
+]
+DataRoot = Annotated[
+    Path | None, typer.Option(help="Folder that holds torchvision data sets; nothing is fetched.")
+]
+Clusters = Annotated[
+    int | None, typer.Option(min=1, help="Subpopulations to discover inside each class.")
+]
+TestFraction = Annotated[
+    float | None, typer.Option(help="Share of rows held out where the data has no split.")
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Root of all random streams.")]
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"audit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def run(
+    epsilon: Annotated[
+        list[float] | None,
+        typer.Option(help="ε of a DP arm; repeat for several. Default 2.", show_default=False),
+    ] = None,
+    data: Data = "digits",
+    label: Label = None,
+    subgroups: Subgroups = None,
+    model: Annotated[
+        str | None, typer.Option(help="linear, mlp, or package.module:factory (an nn.Module).")
+    ] = None,
+    hidden: Annotated[
+        str | None, typer.Option(help="Hidden widths of the mlp, e.g. 64 or 128,64.")
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="auto, ensemble (vectorised) or opacus (one at a time).")
+    ] = None,
+    models: Annotated[
+        int | None, typer.Option(min=1, help="Models per arm. Default: 200, more if n needs more.")
+    ] = None,
+    delta: Annotated[
+        float | None, typer.Option(help="δ, below 1/n. Default n^-1.1.", show_default=False)
+    ] = None,
+    inclusion: Annotated[
+        str | None,
+        typer.Option(help="poisson (in/out = add/remove) or fixed (in/out = swap)."),
+    ] = None,
+    p: Annotated[
+        float | None, typer.Option("--p", help="Inclusion probability. Default 0.7.")
+    ] = None,
+    clusters_per_class: Clusters = None,
+    test_fraction: TestFraction = None,
+    data_root: DataRoot = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with any of these and the arms' settings.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run directory. Default runs/<data>-<digest of options>.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = None,
+    seed: Seed = None,
+) -> None:
+    """Train both arms on random subsets, estimate, test against e^ε, and write the report.
+
+    An interrupted run continues where it stopped when the same command is given again.
+    """
+    options = {
+        "epsilon": tuple(epsilon) if epsilon else None,
+        "data": data if config is None or data != "digits" else None,
+        "label": label,
+        "subgroups": _names(subgroups),
+        "model": model,
+        "hidden": _widths(hidden),
+        "engine": engine,
+        "models": models,
+        "delta": delta,
+        "design": inclusion,
+        "inclusion_probability": p,
+        "clusters_per_class": clusters_per_class,
+        "test_fraction": test_fraction,
+        "data_root": str(data_root) if data_root else None,
+        "device": device,
+        "seed": seed,
+    }
+    from audit.console import RunDisplay, print_outcome
+    from audit.pipeline import configure, default_out
+    from audit.pipeline import run as run_audit
+
+    resolved = configure(config, {k: v for k, v in options.items() if v is not None})
+    command = shlex.join(["audit", *sys.argv[1:]])
+    with RunDisplay() as display:
+        outcome = run_audit(
+            resolved, out or default_out(resolved), command_line=command, listener=display
+        )
+    print_outcome(outcome)
+    raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def report(
+    run: Annotated[
+        Path | None, typer.Argument(help="Run directory. Default: the newest under runs/.")
+    ] = None,
+    subgroups: Annotated[
+        bool, typer.Option("--subgroups", help="Every grouping and every group, in full.")
+    ] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Render a finished run's report again, from its results."""
+    from audit.pipeline import write_report
+
+    path = write_report(_run_or_newest(run), full_subgroups=subgroups)
+    typer.echo(path)
+    if open_:
+        webbrowser.open(path.resolve().as_uri())
+
+
+@app.command()
+def show(
+    where: Annotated[
+        list[str],
+        typer.Argument(metavar="[RUN] EXAMPLE", help="Training example, by its number from 0."),
+    ],
+) -> None:
+    """One training example: memorization, bound, verdict, and the test examples it carries."""
+    from audit.console import print_example
+    from audit.results import read_results
+
+    if len(where) > 2:
+        raise BadInput("show", " ".join(where), "takes [RUN] EXAMPLE", "Give one number")
+    path = _run_or_newest(Path(where[0]) if len(where) == 2 else None)
+    print_example(read_results(path), where[-1])
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """What is built in, and what can be read."""
+    from audit.console import print_sources
+
+    print_sources()
+
+
+@data_app.command("inspect")
+def data_inspect(
+    data: Annotated[str, typer.Argument(metavar="NAME|FILE", help="As for audit run --data.")],
+    label: Label = None,
+    subgroups: Subgroups = None,
+    clusters_per_class: Clusters = None,
+    test_fraction: TestFraction = None,
+    data_root: DataRoot = None,
+    seed: Seed = None,
+) -> None:
+    """What a data set becomes: rows, features, labels, groupings, and what looks wrong."""
+    from audit.console import print_inspection
+    from audit.data.inspect import inspect
+    from audit.pipeline import configure, load_data
+
+    options = {
+        "data": data,
+        "label": label,
+        "subgroups": _names(subgroups),
+        "clusters_per_class": clusters_per_class,
+        "test_fraction": test_fraction,
+        "data_root": str(data_root) if data_root else None,
+        "seed": seed,
+    }
+    config = configure(None, {k: v for k, v in options.items() if v is not None})
+    print_inspection(inspect(load_data(config)))
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _widths(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise BadInput(
+            "hidden", text, "must be whole numbers separated by commas", "Use e.g. --hidden 128,64"
+        ) from None
+
+
+def _run_or_newest(run: Path | None) -> Path:
+    from audit.store import newest_run
+
+    return newest_run(Path("runs")) if run is None else run
+
+
+def main(argv: list[str] | None = None) -> Any:
+    """Entry point: expected failures become one line on stderr and an exit code."""
+
+    def interrupt(signum: int, frame: object) -> None:
+        del signum, frame
+        raise KeyboardInterrupt
+
+    # A scheduler's SIGTERM deserves the same orderly end as Ctrl-C (main thread only).
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGTERM, interrupt)
+    try:
+        app(args=argv, standalone_mode=True)
+    except AuditError as error:
+        typer.echo(f"audit: {error}", err=True)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        typer.echo(
+            "audit: interrupted. Finished cohorts are kept: give the same command again to go on.",
+            err=True,
+        )
+        raise SystemExit(EXIT_INTERRUPTED) from None

@@ -1,0 +1,175 @@
+"""What the commands print: progress bars, short tables, and nothing computed."""
+
+from __future__ import annotations
+
+import math
+from types import TracebackType
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from audit.data.inspect import Inspection
+from audit.data.registry import BUILTIN
+from audit.errors import BadInput
+from audit.pipeline import RunOutcome
+from audit.plan import Plan
+from audit.report.summary_lines import summary_lines
+from audit.results import Results
+
+_out = Console(highlight=False)
+_err = Console(stderr=True, highlight=False)
+
+
+class _Rate(ProgressColumn):
+    """Models per minute, since this command started (resumed work does not count)."""
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{60 * task.speed:,.0f} models/min")
+
+
+class RunDisplay:
+    """Progress of a run on stderr: one bar per arm with models done, rate and time left.
+
+    On something that is not a terminal only the stages are printed, a line each.
+    """
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description:<10}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f} models"),
+            _Rate(),
+            TimeRemainingColumn(),
+            console=_err,
+        )
+        self._bars: dict[str, Any] = {}
+
+    def __enter__(self) -> RunDisplay:
+        if _err.is_terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if _err.is_terminal:
+            self._progress.stop()
+
+    def stage(self, text: str) -> None:
+        _err.print(f"audit: {escape(text)} …")
+
+    def plan(self, plan: Plan, done: dict[str, int]) -> None:
+        resumed = sum(done.values())
+        self.stage(
+            f"{len(plan.arms)} arms × {plan.models} models ({plan.model.describe()})"
+            + (f", {resumed} trained before" if resumed else "")
+        )
+        for arm in plan.arms:
+            self._bars[arm.name] = self._progress.add_task(
+                arm.name, total=plan.models, completed=done.get(arm.name, 0)
+            )
+
+    def progress(self, models_done: dict[str, float]) -> None:
+        for arm, count in models_done.items():
+            if arm in self._bars:
+                self._progress.update(self._bars[arm], completed=count)
+
+
+def print_outcome(outcome: RunOutcome) -> None:
+    """The short result table, each finding that needs attention, and where the report lies."""
+    header, *rows = summary_lines(outcome.summary, outcome.manifest)
+    table = Table(*[escape(cell) for cell in header], header_style="bold")
+    for row in rows:
+        table.add_row(*[escape(cell) for cell in row])
+    _out.print(table)
+    for finding in outcome.summary["findings"]:
+        if finding["fails"] or finding["inconclusive"]:
+            mark = "FAILS" if finding["fails"] else "COULD NOT TELL"
+            _out.print(f"{mark}: {escape(finding['statement'])}", soft_wrap=True)
+    _out.print(f"results: {escape(str(outcome.path / 'results'))}", soft_wrap=True)
+    _out.print(f"report:  {escape(str(outcome.report))}", soft_wrap=True)
+
+
+def print_example(results: Results, example: str) -> None:
+    """One training example in each arm, and the test examples it carries.
+
+    Raises:
+        BadInput: no such example.
+    """
+    n = int(results.examples["example"].max()) + 1
+    if not example.isascii() or not example.isdigit() or int(example) >= n:
+        raise BadInput("example", example, f"must be a number from 0 to {n - 1}", "Give another")
+    rows = results.examples[results.examples["example"] == int(example)]
+    table = Table(title=f"Training example {example}", title_justify="left", header_style="bold")
+    table.add_column("")
+    for arm in rows["arm"]:
+        table.add_column(escape(str(arm)), justify="right")
+    for title, cells in _example_lines(rows):
+        table.add_row(escape(title), *[escape(cell) for cell in cells])
+    _out.print(table)
+    carried = results.influence[results.influence["train_example"] == int(example)]
+    if carried.empty:
+        _out.print("No test example was found that this one alone carries.")
+    for pair in carried.itertuples(index=False):
+        _out.print(
+            f"carries test example {pair.test_example} in {escape(str(pair.arm))}: influence "
+            f"{pair.influence:.2f} [{pair.low:.2f}, {pair.high:.2f}], q = {pair.q_value:.2g}",
+            soft_wrap=True,
+        )
+
+
+def _example_lines(rows: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    def column(name: str) -> list[str]:
+        return [_number(value) for value in rows[name]]
+
+    interval = [
+        f"{_number(m)} [{_number(low)}, {_number(high)}]"
+        for m, low, high in zip(rows["mem"], rows["mem_low"], rows["mem_high"], strict=True)
+    ]
+    groups = [c for c in rows.columns if c not in _EXAMPLE_COLUMNS]
+    return [
+        ("label", [str(v) for v in rows["label"]]),
+        *[(name, [str(v) for v in rows[name]]) for name in groups],
+        (
+            "models with it in / out",
+            [f"{a} / {b}" for a, b in zip(rows.n_in, rows.n_out, strict=True)],
+        ),
+        ("right when in", column("p_in")),
+        ("right when out", column("p_out")),
+        ("memorization [95 %]", interval),
+        ("e^ε bound on right when in", column("bound")),
+        ("trade-off bound", column("tradeoff_bound")),
+        ("verdict", [str(v).replace("_", " ") for v in rows["verdict"]]),
+    ]
+
+
+_EXAMPLE_COLUMNS = frozenset(
+    {"arm", "example", "label", "n_in", "n_out", "p_in", "p_out", "mem", "mem_low", "mem_high"}
+    | {"bound", "tradeoff_bound", "verdict", "exposure"}
+)
+
+
+def _number(value: float) -> str:
+    return "not estimable" if math.isnan(value) else f"{value:.3f}"
+
+
+def print_sources() -> None:
+    """The built-in data sets and the kinds of files."""
+    table = Table("source", "what it is", header_style="bold")
+    for name, text in BUILTIN.items():
+        table.add_row(escape(name), escape(text))
+    _out.print(table)
+
+
+def print_inspection(inspection: Inspection) -> None:
+    """What a data set becomes."""
+    for line in inspection.lines():
+        _out.print(escape(line), soft_wrap=True)

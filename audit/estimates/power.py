@@ -1,0 +1,167 @@
+"""Power of the exact test: would a memorized example have been refuted at all?
+
+Computed, not simulated: the rejection region is known, so its probability under p_in and p_out is a
+sum. The number of models that have an example in varies between examples; the power is averaged
+over at most nine representative splits (equal slices of their distribution).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float64, Int, Int64
+from scipy import optimize, stats
+
+from audit.estimates.bounds import Bound
+from audit.estimates.exact_test import (
+    fisher_p,
+    last_column,
+    log_order,
+    size,
+    staircase,
+)
+
+ENOUGH_POWER = 0.8
+"""Power from which "nothing was refuted" may be called *consistent* (method §4)."""
+MOST_MODELS = 1_000_000
+LARGEST_EXACT = 1000
+"""Models per example up to which the exact unconditional form decides; Fisher's form above."""
+_SLICES = 9
+_COLUMNS = 60
+_SMOOTH = 2000
+"""Models from which the spread of n_in no longer moves the power noticeably."""
+
+
+def average_power(
+    models: int,
+    p: float,
+    bound: Bound,
+    level: float,
+    *,
+    p_in: float = 0.99,
+    p_out: float = 0.01,
+    n_in: Int[np.ndarray, "n"] | None = None,
+    n_out: Int[np.ndarray, "n"] | None = None,
+    slices: int = _SLICES,
+) -> float:
+    """Chance that an example with ``p_in`` > ``p_out`` has p ≤ ``level`` in some direction.
+
+    Over the given ``n_in`` and ``n_out``, or over n_in binomial(``models``, ``p``). Examples that
+    were never in or never out count with power 0.
+    """
+    if n_in is None or n_out is None:
+        middles = (np.arange(slices) + 0.5) / slices
+        slices = stats.binom.ppf(middles, models, p).astype(np.int64)
+        sizes = np.stack([slices, models - slices], axis=1)
+    else:
+        order = np.argsort(n_in, kind="stable")
+        middles = ((np.arange(slices) + 0.5) / slices * n_in.size).astype(np.int64)
+        chosen = order[np.minimum(middles, n_in.size - 1)]
+        sizes = np.stack([n_in[chosen], n_out[chosen]], axis=1).astype(np.int64)
+    distinct, weight = np.unique(sizes, axis=0, return_counts=True)
+    powers = [_power(int(a), int(b), bound, level, p_in, p_out) for a, b in distinct]
+    return float(np.average(powers, weights=weight))
+
+
+def smallest_number_of_models(
+    p: float, bound: Bound, level: float, *, p_in: float = 0.99, p_out: float = 0.01
+) -> int | None:
+    """Fewest models (in tens) with 80 % power; None if over a million or if the null holds there.
+
+    From 2,000 models on, to 1 %. Power rises with the number of models up to the small steps of
+    discrete counts: a bisection at the average n_in finds the neighbourhood, a walk in tens over
+    the spread of n_in the answer.
+    """
+
+    def enough(tens: int, slices: int) -> bool:
+        power = average_power(10 * tens, p, bound, level, p_in=p_in, p_out=p_out, slices=slices)
+        return power >= ENOUGH_POWER
+
+    at_p_out, at_wrong_in = bound(np.array([p_out, 1 - p_in]))
+    if p_in <= at_p_out and 1 - p_out <= at_wrong_in:
+        return None
+    low, high = 0, 1
+    while not enough(high, 1):
+        low, high = high, 4 * high
+        if low == MOST_MODELS // 10:
+            return None
+        high = min(high, MOST_MODELS // 10)
+    while high - low > max(1, high // 100 if 10 * high > _SMOOTH else 1):
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle, 1) else (middle, high)
+    if 10 * high > _SMOOTH:
+        return 10 * high
+    while not enough(high, _SLICES):
+        high += 1
+    while high > 1 and enough(high - 1, _SLICES):
+        high -= 1
+    return 10 * high
+
+
+def critical_log_order(n_1: int, n_2: int, bound: Bound, level: float) -> float:
+    """Largest ln S with p ≤ ``level`` among the tables of (n₁, n₂); below it, everything is refuted."""
+    fisher = _fisher_critical(level)
+    if n_1 + n_2 > LARGEST_EXACT:
+        return fisher
+    columns = np.arange(last_column(n_1, n_2, bound) + 1)
+    surely = staircase(fisher, columns, n_1, n_2, bound)
+    possibly = staircase(float(np.log(level)), columns, n_1, n_2, bound)
+    # Only tables between the two can differ: S ≤ exact p ≤ S(1 − ln S).
+    x_2 = np.repeat(columns, surely - possibly)
+    starts = np.repeat(np.cumsum(surely - possibly) - (surely - possibly), surely - possibly)
+    x_1 = np.repeat(possibly, surely - possibly) + np.arange(x_2.size) - starts
+    log_s = log_order(x_1, np.full_like(x_1, n_1), x_2, np.full_like(x_2, n_2), bound)
+    candidates = np.unique(log_s)
+    low, high = 0, candidates.size
+    while low < high:
+        middle = (low + high) // 2
+        first = surely.copy()
+        extreme = log_s <= candidates[middle]
+        np.minimum.at(first, x_2[extreme], x_1[extreme])
+        if size(first, n_1, n_2, bound) <= level:
+            low = middle + 1
+        else:
+            high = middle
+    return float(candidates[low - 1]) if low else fisher
+
+
+def _power(n_in: int, n_out: int, bound: Bound, level: float, p_in: float, p_out: float) -> float:
+    """Power of "in right" and "out wrong" together, the directions in which memorization shows."""
+    if n_in == 0 or n_out == 0:
+        return 0.0
+    critical_right = critical_log_order(n_in, n_out, bound, level)
+    critical_wrong = critical_log_order(n_out, n_in, bound, level)
+    right_out, weight = _representative(n_out, p_out)
+    ones = np.ones_like(right_out)
+    low, high = np.zeros_like(right_out), ones * (n_in + 1)
+    while (low < high).any():
+        middle = (low + high) // 2
+        right_in = np.minimum(middle, n_in)
+        by_right = log_order(right_in, ones * n_in, right_out, ones * n_out, bound)
+        by_wrong = log_order(n_out - right_out, ones * n_out, n_in - right_in, ones * n_in, bound)
+        refuted = (by_right <= critical_right) | (by_wrong <= critical_wrong)
+        refuted &= middle <= n_in
+        high = np.where(refuted, middle, high)
+        low = np.where(refuted, low, np.minimum(middle + 1, high))
+    return float(weight @ stats.binom.sf(high - 1, n_in, p_in))
+
+
+def _representative(
+    n: int, p: float
+) -> tuple[Int64[np.ndarray, "values"], Float64[np.ndarray, "values"]]:
+    """Values of a binomial with their weights: all likely ones, or as many equal slices."""
+    first, last = (int(v) for v in stats.binom.ppf([1e-6, 1 - 1e-6], n, p))
+    if last - first < _COLUMNS:
+        values = np.arange(first, last + 1)
+        return values, np.asarray(stats.binom.pmf(values, n, p), dtype=np.float64)
+    middles = (np.arange(_COLUMNS) + 0.5) / _COLUMNS
+    values = stats.binom.ppf(middles, n, p).astype(np.int64)
+    return values, np.full(_COLUMNS, 1 / _COLUMNS)
+
+
+def _fisher_critical(level: float) -> float:
+    """ln S with S(1 − ln S) = ``level``."""
+
+    def excess(log_s: float) -> float:
+        return float(fisher_p(np.array([log_s]))[0]) - level
+
+    return float(optimize.brentq(excess, -700.0, 0.0, xtol=1e-12))

@@ -1,0 +1,109 @@
+"""The section on the privacy claim and its accounting: what a third party needs to reconvert it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from audit.report.blocks import NUMBER, TEXT, section, table, text
+from audit.report.words import (
+    Json,
+    arm_label,
+    count,
+    finite,
+    general,
+    number,
+    percent,
+    private_arms,
+)
+
+CURVE_ROWS = 8
+
+# One row: label, and its cell from (run.arms[arm], summary.arms[arm].above_bound).
+_ROWS: tuple[tuple[str, Callable[[Json, Json], str]], ...] = (
+    ("ε claimed", lambda f, _: general(f.get("epsilon"))),
+    ("ε achieved by the noise used", lambda f, _: general(f.get("epsilon_achieved"), 4)),
+    ("δ", lambda f, _: general(f.get("delta"), 3)),
+    ("δ × number of training examples", lambda f, _: number(f.get("delta_times_n"), 2)),
+    ("ε, δ between “in” and “out” in this design", lambda f, _: _in_out(f)),
+    ("Accountant", lambda f, _: str(f.get("accountant") or "not recorded")),
+    ("Noise multiplier", lambda f, _: general(f.get("noise_multiplier"), 4)),
+    ("Sampling rate per step (Poisson)", lambda f, _: general(f.get("sample_rate"), 4)),
+    ("Steps", lambda f, _: count(f.get("steps"))),
+    ("Clipping norm", lambda f, _: general(f.get("clip_norm"))),
+    ("Most memorization e^ε allows any example", lambda _, a: number(a.get("memorization_cap"))),
+    ("Most the whole privacy curve allows", lambda _, a: number(a.get("tradeoff_cap"))),
+    ("Examples for which e^ε forbids anything", lambda _, a: percent(a.get("informative_share"))),
+)
+
+
+def claim_section(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json | None:
+    """Claim, native parameters and privacy curve of each private arm; ``None`` without one."""
+    arms = private_arms(summary, run)
+    if not arms:
+        return None
+    facts = {arm: run["arms"][arm] for arm in arms}
+    above = {arm: summary["arms"][arm].get("above_bound") or {} for arm in arms}
+    inclusion = run.get("inclusion") or {}
+    rows = [[label, *(cell(facts[a], above[a]) for a in arms)] for label, cell in _ROWS]
+    rows.append(
+        ["Neighbouring relation", *(inclusion.get("adjacency", "not recorded") for _ in arms)]
+    )
+    rows.append(["How it was tuned", *(str(facts[a].get("tuning", "not recorded")) for a in arms)])
+    columns = [("", TEXT), *((arm_label(a, run), NUMBER) for a in arms)]
+    note = (
+        "The native parameters (noise multiplier, sampling rate, steps, clipping norm) let a third "
+        "party convert the claim with another accountant. ε printed by different accountants is "
+        "not comparable."
+    )
+    blocks = [
+        text(
+            "A claim of (ε, δ) limits how much any one training example can change the odds of any "
+            "outcome of training: by a factor of e^ε at most, apart from a slack of δ. It belongs "
+            "to the training procedure. It covers neither what was fitted on the data beforehand "
+            "nor the choice of settings by looking at results.",
+            _design_words(inclusion),
+        ),
+        table("Claim and accounting", columns, rows, note),
+    ]
+    blocks += [curve for a in arms if (curve := _curve(facts[a], arm_label(a, run)))]
+    return section("claim", "The privacy claim and its accounting", blocks)
+
+
+def _in_out(facts: Mapping[str, Any]) -> str:
+    return f"{general(facts.get('in_out_epsilon'))}, {general(facts.get('in_out_delta'), 3)}"
+
+
+def _design_words(inclusion: Mapping[str, Any]) -> str:
+    if inclusion.get("design") == "poisson":
+        return (
+            f"Each example is in each model's training subset independently with probability "
+            f"{general(inclusion.get('p'))}, so “in” and “out” are neighbours that differ by adding "
+            "or removing one example: the relation the accountant speaks about."
+        )
+    if inclusion.get("design") == "fixed":
+        return (
+            "All subsets have the same size, so “in” against “out” exchanges one example for "
+            "another: the claim then gives only (2ε, (1 + e^ε)δ), and that is what is tested."
+        )
+    return ""
+
+
+def _curve(facts: Mapping[str, Any], label: str) -> Json | None:
+    curve = facts.get("privacy_curve") or {}
+    pairs = [
+        (e, d)
+        for e, d in zip(curve.get("epsilon") or [], curve.get("delta") or [], strict=True)
+        if finite(e) and finite(d)
+    ]
+    if not pairs:
+        return None
+    step = max(1, -(-len(pairs) // CURVE_ROWS))
+    rows = [[general(e, 4), general(d, 3)] for e, d in pairs[::step]]
+    return table(
+        f"Privacy curve, {label}: δ that belongs to each ε",
+        [("ε", TEXT), ("δ", NUMBER)],
+        rows,
+        f"{count(len(rows))} of {count(len(pairs))} points of the curve, from the accountant; all "
+        "are in run.json. The trade-off bound uses all of them.",
+    )

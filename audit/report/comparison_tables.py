@@ -1,0 +1,105 @@
+"""Tables that compare subgroups: trends with frequency, equal losses, fairlearn's rates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from audit.report.blocks import NUMBER, TEXT, table
+from audit.report.subgroup_findings import outcome_words, slope_words
+from audit.report.verdicts import LABELS
+from audit.report.words import (
+    Json,
+    arm_label,
+    bare_p,
+    count,
+    finite,
+    interval,
+    name,
+    number,
+    part,
+)
+
+
+def comparison_tables(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[Json]:
+    blocks = []
+    if trends := summary.get("trends"):
+        rows = [[
+            name(t["grouping"]), outcome_words(t, run)[0], count(t.get("n_groups")),
+            slope_words(t)[0], slope_words(t)[1], bare_p(t.get("p_value")),
+            number(t.get("tau"), 3), LABELS[t["verdict"]][0],
+        ] for t in trends]  # fmt: skip
+        columns = [("Grouping", TEXT), ("Outcome", TEXT), ("Groups", NUMBER)]
+        columns += [("Slope per doubling", NUMBER), ("95 % interval", NUMBER), ("p", NUMBER)]
+        columns += [("τ", NUMBER), ("Verdict", TEXT)]
+        method = trends[0].get("method") or "random-effects meta-regression, Knapp–Hartung"
+        blocks.append(table(
+            "Trends with frequency", columns, rows,
+            f"Method: {method}. A negative slope: the rarer the subgroup, the larger the outcome. "
+            "τ is the spread between subgroups beyond noise. Under 8 groups no verdict is given. "
+            "Frequency and difficulty are confounded: a rare subgroup may also be a hard one.",
+        ))  # fmt: skip
+    if disparity := summary.get("disparity"):
+        blocks.append(_equal_losses(run, disparity))
+    return blocks
+
+
+def _equal_losses(run: Mapping[str, Any], disparity: Sequence[Mapping[str, Any]]) -> Json:
+    def shown(x: Any) -> str:
+        return number(100 * x, 1) if finite(x) else "not estimable"
+
+    rows = []
+    for d in disparity:
+        excess = d.get("worst_minus_rest")
+        rows.append([
+            name(d["grouping"]),
+            arm_label(d["arm"], run),
+            name(d.get("worst_subgroup") or "–"),
+            shown(part(d.get("worst_loss"), "value")),
+            shown(part(excess, "value")),
+            interval(part(excess, "low"), part(excess, "high"), 100, 1),
+            bare_p(d.get("worst_p_holm")),
+            number(d.get("cochran_q"), 1),
+            bare_p(d.get("q_p_value")),
+            shown(d.get("tau")),
+            shown(d.get("equivalence_margin")),
+            shown(d.get("smallest_detectable")),
+            LABELS[d["verdict"]][0],
+        ])  # fmt: skip
+    columns = [("Grouping", TEXT), ("Arm", TEXT), ("Hardest hit", TEXT), ("Its loss", NUMBER)]
+    columns += [("More than the rest", NUMBER), ("95 % interval", NUMBER), ("Holm p", NUMBER)]
+    columns += [("Cochran Q", NUMBER), ("p of Q", NUMBER), ("τ", NUMBER), ("Margin ±", NUMBER)]
+    columns += [("Smallest detectable", NUMBER), ("Verdict", TEXT)]
+    return table(
+        "Do all subgroups lose equally? (losses in percentage points)",
+        columns,
+        rows,
+        "The worst subgroup against the rest, Holm over subgroups; equivalence within the margin "
+        "by two one-sided tests. τ is the spread between subgroups beyond noise. “Not significant” "
+        "is never read as equal.",
+    )
+
+
+def rate_tables(run: Mapping[str, Any], summary: Mapping[str, Any], full: bool) -> list[Json]:
+    """fairlearn's point values, with every subgroup's rate in the full report."""
+    entries = [e for e in summary.get("fairlearn") or [] if "by_group" in e or "value" in e]
+    if not entries:
+        return []
+    rows = [[
+        name(e["grouping"]), arm_label(e["arm"], run), name(str(e["metric"]).replace("_", " ")),
+        number(e.get("value", e.get("difference"))), number(e["ratio"]) if "ratio" in e else "–",
+    ] for e in entries]  # fmt: skip
+    columns = [("Grouping", TEXT), ("Arm", TEXT), ("Rate", TEXT)]
+    columns += [("Largest difference", NUMBER), ("Smallest ratio", NUMBER)]
+    note = (
+        "Point values as fairlearn computes them, so that anyone can reproduce them; they carry no "
+        "interval, and differences between small subgroups are mostly chance."
+    )
+    blocks = [table("Rates by subgroup (fairlearn)", columns, rows, note)]
+    for e in entries if full else []:
+        if by_group := e.get("by_group"):
+            cells = [[name(g), number(v)] for g, v in by_group.items()]
+            title = f"{str(e['metric']).replace('_', ' ').capitalize()} by “{name(e['grouping'])}”"
+            columns = [("Subgroup", TEXT), ("Rate", NUMBER)]
+            blocks.append(table(f"{title}, {arm_label(e['arm'], run)}", columns, cells))
+    return blocks

@@ -1,0 +1,33 @@
+"""The short result at the end of ``audit run``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from audit.report.findings import findings
+from audit.report.verdicts import label
+from audit.report.words import arm_label, estimate, number, part
+
+
+def summary_lines(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(what, value) pairs, arm by arm, for a two-column table in the terminal.
+
+    The first pair of each arm is its name and its verdict in words.
+    """
+    verdicts = {
+        f["id"].split("-", 1)[1]: label(f)["words"]
+        for f in findings(summary, run)
+        if f["id"].startswith(("claim-", "forbidden-"))
+    }
+    lines = []
+    for arm, result in summary["arms"].items():
+        certified = number(part(result.get("epsilon_certified"), "value"), 2)
+        lines += [
+            (arm_label(arm, run), verdicts[arm]),
+            ("test accuracy", estimate(result.get("accuracy_test"), "percent")),
+            ("memorized ≥ 0.25", estimate(result.get("mem_share_above_0.25"), "percent")),
+            ("largest memorization", estimate(result.get("mem_max"))),
+            ("ε certified (lower bound)", certified),
+        ]
+    return lines

@@ -1,0 +1,129 @@
+"""Everything on the page as one plain JSON value; the page is a pure function of it.
+
+``document`` reads the run's results, ``document_json`` writes them canonically (the SHA-256 in the
+page's footer is of these bytes), ``audit.report.render`` turns them into HTML.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from audit.report.blocks import NUMBER, TEXT, section, table, text
+from audit.report.claim_section import claim_section
+from audit.report.exposed_section import exposed_section
+from audit.report.findings import findings
+from audit.report.influence_section import influence_section
+from audit.report.memorization_section import memorization_section
+from audit.report.page_one import page_one
+from audit.report.provenance_section import provenance_section
+from audit.report.subgroup_section import main_grouping, subgroup_section
+from audit.report.verdicts import label
+from audit.report.words import Json, count, general, interval, name, number
+
+SCHEMA_VERSION = 1
+
+GLOSSARY = (
+    ("arm", "a way of training under audit: standard, or private with some ε"),
+    ("ε, δ", "the size of a privacy claim: how much one example may change the odds (ε), and the "
+             "slack beside it (δ); smaller is stricter"),
+    ("p_in, p_out", "how often models label an example correctly that were trained with it, and "
+                    "without it"),
+    ("memorization", "p_in − p_out"),
+    ("trade-off bound", "the limit on p_in from the accountant's whole privacy curve; stricter "
+                        "than the limit from one pair (ε, δ)"),
+    ("power", "the probability that the test finds a violation of the stated size if it is there"),
+    ("95 % interval", "a range that contains the true value in 95 of 100 such audits"),
+    ("point", "percentage point: from 97 % to 95 % are 2 points"),
+    ("subgroup, grouping", "a part of the data, and a way of dividing it"),
+    ("Holm", "a correction that keeps the chance of any false alarm among many tests at 5 %"),
+)  # fmt: skip
+
+
+def document(
+    run: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    examples: pd.DataFrame,
+    influence: pd.DataFrame,
+    subgroups: pd.DataFrame,
+    *,
+    full_subgroups: bool = False,
+) -> Json:
+    """The report of one run as plain JSON data: formatted text and tables, chart data, findings.
+
+    Arguments are the contents of run.json, results/summary.json, examples.parquet,
+    influence.parquet and subgroups.parquet (docs/report.md). ``full_subgroups``: every subgroup of
+    every grouping instead of the main grouping and the subgroups that lose most.
+    """
+    found = findings(summary, run)
+    main = main_grouping(subgroups)
+    sections = [
+        claim_section(run, summary),
+        memorization_section(run, summary, examples),
+        subgroup_section(run, summary, subgroups, full_subgroups),
+        exposed_section(run, summary, subgroups),
+        influence_section(run, summary, influence),
+        _all_findings(found),
+        provenance_section(run),
+    ]
+    contents = {
+        "schema_version": SCHEMA_VERSION,
+        "title": f"Memorization and privacy audit: {name(run['data']['name'])}",
+        "facts": _facts(run, summary),
+        "incomplete": run.get("status") != "complete",
+        "page_one": page_one(run, summary, found, examples, main),
+        "sections": [s for s in sections if s],
+        "glossary": [list(entry) for entry in GLOSSARY],
+        "findings": found,
+        "tool": dict(run.get("tool") or {}),
+    }
+    _number_charts(contents["sections"])
+    return contents
+
+
+def document_json(contents: Mapping[str, Any]) -> str:
+    """The document as canonical JSON: sorted keys, no spaces, NaN refused (``ValueError``)."""
+    return json.dumps(
+        contents, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def _facts(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{count(summary.get('models'))} models per arm",
+        f"{count(run['data']['n'])} training and {count(run['data']['n_test'])} test examples",
+        f"finished {name(run.get('finished') or 'not recorded')}",
+        f"seed {run.get('seed')}",
+    ]
+
+
+def _number_charts(sections: list[Json]) -> None:
+    charts = [c for s in sections for b in s["blocks"] for c in b.get("charts", [])]
+    for i, chart in enumerate(charts, start=1):
+        chart["id"] = f"chart-{i}"
+
+
+def _all_findings(found: list[Json]) -> Json:
+    rows = []
+    for f in found:
+        shown = f"not estimable (n={count(f['n'])})" if f["value"] is None else general(f["value"], 4)
+        if f["low"] is not None:
+            shown += f" ({interval(f['low'], f['high'])})"
+        rows.append([
+            f["question"], label(f)["words"], f["statement"], shown,
+            count(f["n"]) if f["n"] is not None else "–",
+            general(f["threshold"], 4) if f["threshold"] is not None else "–",
+            f["method"],
+        ])  # fmt: skip
+    columns = [("Question", TEXT), ("Verdict", TEXT), ("Finding", TEXT)]
+    columns += [("Value (95 % interval)", NUMBER), ("n", NUMBER), ("Threshold", NUMBER)]
+    columns += [("Method", TEXT)]
+    unmet = number(sum(f["fails"] for f in found), 0)
+    return section("findings", "All findings with value, interval, n and method", [
+        text(f"{count(len(found))} findings; {unmet} of them fail. Differences of accuracy are "
+             "fractions here (0.02 = 2 points)."),
+        table("Findings", columns, rows),
+    ])  # fmt: skip

@@ -1,0 +1,221 @@
+"""The section "Memorization against what ε allows": how much, how likely by chance, what bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from audit.report import chart_data
+from audit.report.blocks import NUMBER, TEXT, chart, figure, section, table, text
+from audit.report.colours import arm_colour
+from audit.report.words import (
+    Json,
+    arm_label,
+    count,
+    estimate,
+    finite,
+    general,
+    number,
+    part,
+    percent,
+    probability,
+)
+
+
+def memorization_section(
+    run: Mapping[str, Any], summary: Mapping[str, Any], examples: pd.DataFrame
+) -> Json:
+    """Estimates per arm, histograms with the caps, the p_out–p_in plane, the exact test."""
+    rows = {arm: examples[examples.arm == arm] for arm in summary["arms"]}
+    introduction = text(
+        "Memorization of an example is p_in − p_out: how often models label it correctly when it "
+        "was in their training subset, less how often they do when it was not. Near 0 the models "
+        "know the example from its like; near 1 they know it only because they have seen it. "
+        "Negative values are chance and are not cut off.",
+    )
+    blocks = [introduction, _estimates(run, summary), _histograms(run, summary, rows)]
+    blocks += [_plane(arm, run, arm_rows) for arm, arm_rows in rows.items()]
+    return section(
+        "memorization", "Memorization against what ε allows", [*blocks, _test(run, summary)]
+    )
+
+
+def _estimates(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json:
+    lines = (
+        ("Test accuracy", "accuracy_test", "percent"),
+        ("Accuracy on included examples", "accuracy_included", "percent"),
+        ("Accuracy on excluded examples", "accuracy_excluded", "percent"),
+        ("Generalization gap (included − excluded)", "generalization_gap", "number"),
+        ("Mean memorization", "mem_mean", "number"),
+        ("Share of examples with memorization ≥ 0.25", "mem_share_above_0.25", "percent"),
+        ("Largest memorization", "mem_max", "number"),
+    )
+    arms = summary["arms"]
+    rows = []
+    for label, key, unit in lines:
+        counts = {part(arms[arm].get(key), "n") for arm in arms}
+        n = ", ".join(count(x) for x in sorted(c for c in counts if c is not None))
+        rows.append([label, *(estimate(arms[arm].get(key), unit) for arm in arms), n or "–"])
+    columns = [("Estimate", TEXT), *((arm_label(a, run), NUMBER) for a in arms), ("n", NUMBER)]
+    return table(
+        "Estimates per arm with 95 % intervals",
+        columns,
+        rows,
+        "n counts the independent units: models, not examples, for everything averaged over "
+        "examples. Intervals resample models; the largest memorization carries that example's own "
+        "Newcombe interval, not corrected for having been picked. Mean memorization and the gap "
+        "are two ways to nearly the same number; the self-check compares them.",
+    )
+
+
+def _caps(arm: str, summary: Mapping[str, Any]) -> list[Json]:
+    above = summary["arms"][arm].get("above_bound") or {}
+    named = (("trade-off cap", "tradeoff_cap"), ("e^ε cap", "memorization_cap"))
+    return [
+        {"value": float(above[key]), "label": f"{label} {number(above[key])}"}
+        for label, key in named
+        if finite(above.get(key))
+    ]
+
+
+def _histograms(
+    run: Mapping[str, Any], summary: Mapping[str, Any], rows: Mapping[str, pd.DataFrame]
+) -> Json:
+    low, high = chart_data.histogram_range(pd.concat([r.mem for r in rows.values()]))
+    data = {arm: chart_data.histogram(r.mem, low, high) for arm, r in rows.items()}
+    charts = []
+    for arm in rows:
+        title = f"Memorization in {arm_label(arm, run)}"
+        description = "Histogram of memorization, examples on a logarithmic scale; " + (
+            ", ".join(c["label"] for c in _caps(arm, summary)) or "no cap"
+        )
+        contents = {**data[arm], "caps": _caps(arm, summary)}
+        colour = arm_colour(arm, run)
+        charts.append(chart("histogram", title, description, contents, colour))
+    edges = data[next(iter(data))]["edges"]
+    bins = [
+        [f"{number(edges[b], 2)} to {number(edges[b + 1], 2)}", *(count(c) for c in counts)]
+        for b in range(len(edges) - 1)
+        if any(counts := [d["counts"][b] for d in data.values()])
+    ]
+    bins.append(["not estimable", *(count(d["undefined"]) for d in data.values())])
+    columns = [("Memorization", TEXT), *((arm_label(a, run), NUMBER) for a in rows)]
+    return figure(
+        charts,
+        "How many training examples are memorized how much. The dashed lines are the most that any "
+        "example could reach under the claim: by e^ε alone, and by the accountant's whole privacy "
+        "curve (trade-off cap). For standard training, which claims nothing, they show what the "
+        "strictest claim of this run would allow. Single estimates scatter around 0 by chance.",
+        table("Training examples by memorization", columns, bins,
+              "Empty bins are left out. “Not estimable”: the example was in every model or in none."),
+    )  # fmt: skip
+
+
+def _plane(arm: str, run: Mapping[str, Any], rows: pd.DataFrame) -> Json:
+    label = arm_label(arm, run)
+    drawn = chart(
+        "plane",
+        f"With against without each example, {label}",
+        "Share of models right with the example against the share right without it, in cells of "
+        "0.05, with the limits of e^ε and of the trade-off curve",
+        chart_data.plane(rows),
+        arm_colour(arm, run),
+    )
+    bands = chart_data.bands(rows)
+    undefined = len(rows) - sum(b["n"] for b in bands)
+    cells = [
+        [
+            f"{number(b['from'], 1)} to {number(b['to'], 1)}",
+            count(b["n"]),
+            number(b["median"], 2),
+            number(b["max"], 2),
+            "no curve" if b["above_tradeoff"] is None else count(b["above_tradeoff"]),
+            count(b["above_bound"]),
+        ]
+        for b in bands
+    ]
+    columns = [("p_out", TEXT), ("Examples", NUMBER), ("Median p_in", NUMBER)]
+    columns += [("Highest p_in", NUMBER), ("Above trade-off", NUMBER), ("Above e^ε", NUMBER)]
+    return figure(
+        [drawn],
+        f"{label.capitalize()}: each square is a cell of examples, larger and darker where there "
+        "are more. On the diagonal an example makes no difference to its own label. Shaded: what "
+        "the claim forbids, lightly by the trade-off curve (solid line), darker by e^ε alone "
+        "(dashed line). Points beyond a line can be chance; the test below decides.",
+        table(
+            f"p_in by band of p_out, {label}",
+            columns,
+            cells,
+            "“Above” counts point estimates beyond the limit, before any test; near p_out = 1 one "
+            "model more or less is enough to lie there. "
+            f"Not estimable (in every model or in none) and not in the table: {count(undefined)}.",
+        ),
+    )
+
+
+def _shown_needed(needed: object) -> str:
+    return count(needed) if finite(needed) else "no feasible number"
+
+
+# One row of the test's table: label, and its cell from (arm's results, test, above_bound).
+_TEST_ROWS: tuple[tuple[str, Callable[[Json, Json, Json], str]], ...] = (
+    ("ε, δ tested", lambda _, t, __: f"{general(t.get('epsilon'))}, {general(t.get('delta'), 2)}"),
+    ("Hypotheses (examples × 4)", lambda _, t, __: count(t.get("hypotheses"))),
+    ("Correction", lambda _, t, __: str(t.get("correction") or "Holm")),
+    ("Error rate over all hypotheses", lambda _, t, __: percent(t.get("alpha"), 0)),
+    ("Smallest p", lambda _, t, __: general(t.get("smallest_p"), 2)),
+    ("Examples that refute it", lambda r, _, __: count(r.get("n_refuted"))),
+    (
+        "Their numbers (at most ten)",
+        lambda r, _, __: ", ".join(str(i) for i in r.get("witnesses") or []) or "none",
+    ),
+    (
+        "Power to find one memorized as ordinary training memorizes (p_in .99, p_out .01)",
+        lambda _, t, __: probability(t.get("power")),
+    ),
+    ("Models needed for 80 % power", lambda _, t, __: _shown_needed(t.get("models_needed"))),
+    (
+        "ε certified by the worst example (lower bound, 95 %)",
+        lambda r, _, __: number(part(r.get("epsilon_certified"), "value"), 2),
+    ),
+    (
+        "Point estimates above e^ε / above the trade-off curve",
+        lambda _, __, a: f"{count(a.get('count'))} / {count(a.get('above_tradeoff'))}",
+    ),
+    (
+        "Above the trade-off curve beyond chance",
+        lambda _, __, a: count(a.get("above_tradeoff_significant")),
+    ),
+    (
+        "Examples for which e^ε forbids anything",
+        lambda _, __, a: percent(a.get("informative_share")),
+    ),
+)
+
+
+def _test(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json:
+    arms, models = summary["arms"], count(summary.get("models"))
+    own = {a: run["arms"].get(a, {}).get("kind") == "dp" for a in arms}
+    rows = [
+        [
+            "Is it this arm's own claim?",
+            *("yes" if own[a] else "no: it claims nothing" for a in arms),
+        ]
+    ]
+    for label, cell in _TEST_ROWS:
+        results = arms.values()
+        rows.append(
+            [label, *(cell(r, r.get("test") or {}, r.get("above_bound") or {}) for r in results)]
+        )
+    rows.append(["Models used", *(models for _ in arms)])
+    return table(
+        "The exact test of the claim",
+        [("", TEXT), *((arm_label(a, run), NUMBER) for a in arms)],
+        rows,
+        "Per example, for both outcomes and both directions, an exact binomial test valid at every "
+        "point of the null's boundary. “Consistent” is given only where the power is at least "
+        "80 %; below that the verdict is “could not tell”. No violation found is weak evidence by "
+        "itself: natural examples seldom reach what ε allows.",
+    )

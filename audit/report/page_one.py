@@ -1,0 +1,205 @@
+"""Page one: what was claimed, tested and found, for a reader who has never heard of ε.
+
+Every number is taken from the findings, the summary or the run; nothing is estimated here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from audit.report.findings import CLAIM
+from audit.report.verdicts import label
+from audit.report.words import (
+    Json,
+    arm_words,
+    count,
+    general,
+    joined,
+    name,
+    number,
+    part,
+    percent,
+    points,
+    private_arms,
+    probability,
+    span,
+)
+
+# How often models that never saw an example get it right, in the worked example of a claim.
+_SELDOM = 0.01
+# Findings with a card of their own on page one, by the beginning of their id; a failed one has too.
+_CARDS = (CLAIM, "forbidden-")
+
+
+def page_one(
+    run: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    found: Sequence[Json],
+    examples: pd.DataFrame,
+    main: str | None,
+) -> Json:
+    """Headline, plain answers, verdict cards, and what the report does not cover.
+
+    ``main``: the main grouping; the subgroup findings of others stay on the later pages.
+    """
+    cards = [f for f in found if f["id"].startswith(_CARDS) or f["fails"]]
+    return {
+        "headline": _headline(run, summary, found),
+        "claimed": _claimed(run, summary),
+        "tested": _tested(run, summary),
+        "cards": [{**f, "label": label(f)} for f in cards],
+        "who_loses": _who_loses(run, summary, found, main),
+        "not_covered": _not_covered(run, examples),
+        "reveals": (
+            "This report was computed from the training data without privacy protection: its "
+            "memorization scores say something about single training examples. It shows no "
+            "training record, but examples are named by number. Treat it as internal."
+        ),
+    }
+
+
+def _headline(
+    run: Mapping[str, Any], summary: Mapping[str, Any], found: Sequence[Json]
+) -> list[str]:
+    claims = {f["id"]: f["verdict"] for f in found if f["id"].startswith(CLAIM)}
+    lines = []
+    for arm in private_arms(summary, run):
+        subject = arm_words(arm, run)
+        power = probability((summary["arms"][arm].get("test") or {}).get("power"))
+        lines.append({
+            "violates": f"The privacy claim of {subject} is violated.",
+            "consistent": f"No violation of the privacy claim of {subject} was found, by a test "
+                          f"that finds an example memorized outright with {power} probability.",
+            "could_not_tell": f"The test could not tell whether the privacy claim of {subject} "
+                              "holds: too few models were trained for it.",
+        }[claims[f"{CLAIM}{arm}"]])  # fmt: skip
+    if not lines:
+        lines.append("No privacy claim was audited; the report shows what training memorizes.")
+    broken = [f for f in found if f["fails"] and not f["id"].startswith(CLAIM)]
+    if broken:
+        lines.append(
+            f"{len(broken)} {'check' if len(broken) == 1 else 'checks'} of this run failed; read "
+            "their cards before any number."
+        )
+    return lines
+
+
+def _claimed(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
+    said = []
+    for arm in private_arms(summary, run):
+        facts = run["arms"][arm]
+        epsilon, delta = facts["epsilon"], facts["delta"]
+        most = min(
+            math.exp(epsilon) * _SELDOM + delta,
+            1 - math.exp(-epsilon) * (1 - delta - _SELDOM),
+        )
+        said.append(
+            f"For {arm_words(arm, run)}: taking any single example into the training data, or "
+            "leaving it out, changes the chance of any outcome by a factor of "
+            f"{general(math.exp(epsilon))} at most (written ε = {general(epsilon)}, read: epsilon), "
+            f"apart from a slack of {percent(delta, 3)} (δ, read: delta). For instance, an example that models get right in "
+            f"{percent(_SELDOM, 0)} of cases without having seen it, they may get right in "
+            f"{percent(most)} of cases after having seen it, not more. The smaller ε, the "
+            "stricter the claim. The claim is about the way of training."
+        )
+    return said or ["No arm of this run makes a privacy claim."]
+
+
+def _tested(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
+    data, inclusion = run["data"], run.get("inclusion") or {}
+    arms = list(summary["arms"])
+    ways = joined([arm_words(a, run) for a in arms])
+    shares = joined([
+        f"{percent(part(r.get('mem_share_above_0.25'), 'value'))} ({arm_words(a, run)})"
+        for a, r in summary["arms"].items()
+    ])  # fmt: skip
+    correct = joined([
+        f"{percent(part(r.get('accuracy_test'), 'value'))} ({arm_words(a, run)})"
+        for a, r in summary["arms"].items()
+    ])  # fmt: skip
+    return [
+        f"We trained {count(summary.get('models'))} models in each of {len(arms)} ways ({ways}), "
+        f"each on a random part (about {percent(inclusion.get('p'), 0)}) of the "
+        f"{count(data['n'])} training examples of “{name(data['name'])}”, and asked of each example "
+        "whether models that saw it treat it differently from models that did not. An example is "
+        "memorized if models get it right only because they have seen it.",
+        f"Share of training examples memorized by 0.25 or more: {shares}. Right answers on "
+        f"{count(data['n_test'])} new examples: {correct}.",
+    ]
+
+
+def _who_loses(
+    run: Mapping[str, Any], summary: Mapping[str, Any], found: Sequence[Json], main: str | None
+) -> list[Json]:
+    """Sentences with the verdict each rests on: overall, by frequency, the hardest hit."""
+    by_id = {f["id"]: f for f in found}
+    said = []
+    for arm in private_arms(summary, run):
+        overall = by_id[f"loss-{arm}"]
+        said.append({"label": label(overall), "words": overall["statement"]})
+        for trend in summary.get("trends") or []:
+            if trend["grouping"] == main and trend["outcome"] == f"loss_{arm}":
+                verdict = label(by_id[f"trend-loss_{arm}-{name(main)}"])
+                said.append({"label": verdict, "words": _trend_words(trend, arm_words(arm, run))})
+        equal = by_id.get(f"disparity-{arm}-{name(main)}")
+        if equal:
+            said.append({"label": label(equal), "words": equal["statement"]})
+    return said
+
+
+def _trend_words(trend: Mapping[str, Any], subject: str) -> str:
+    slope = trend.get("slope")
+    value, low, high = (part(slope, k) for k in ("value", "low", "high"))
+    groups = f"{count(trend.get('n_groups'))} subgroups by “{name(trend['grouping'])}”"
+    if value is None:
+        return f"Whether rare subgroups lose more under {subject} could not be estimated ({groups})."
+    size = (
+        f"each time a subgroup is half as common, the loss changes by {points(-value)} on average "
+        f"(95 % interval {span({'low': _negated(high), 'high': _negated(low)})})"
+    )
+    if trend["verdict"] == "shown":
+        more = "more" if value < 0 else "less"
+        return f"Among {groups}, rare ones lose {more} than common ones under {subject}: {size}."
+    if trend["verdict"] == "equivalent":
+        return f"Among {groups}, rare and common ones lose about the same under {subject}: {size}."
+    return (
+        f"Whether rare subgroups lose more than common ones under {subject} is open ({groups}): "
+        f"{size}."
+    )
+
+
+def _negated(x: float | None) -> float | None:
+    return None if x is None else -x
+
+
+def _not_covered(run: Mapping[str, Any], examples: pd.DataFrame) -> list[str]:
+    data = run["data"]
+    items = [
+        "A passed test is not a proof: another example, attack, data set or model could show more. "
+        "Only the finished models' answers were tested, not the steps of training.",
+    ]
+    if not examples.exposure.notna().any():
+        items.append("Attacks that guess who was in the training data, and planted test examples: "
+                     "not run.")  # fmt: skip
+    fitted = [name(x) for x in data.get("fitted_on_train") or []]
+    fitted += [f"the grouping “{name(g['name'])}”" for g in data.get("groupings") or []
+               if g.get("uses_training_data")]  # fmt: skip
+    if fitted:
+        items.append(f"Computed from the training data outside every claim: {joined(fitted)}.")
+    items.append(
+        "The choice of settings by looking at results, the models of standard training, and this "
+        "report itself are outside every claim."
+    )
+    if not run.get("cross_check"):
+        items.append("The training code was not checked against an independent one in this run.")
+    items += [
+        "Near-copies: an example that occurs several times, or people with several rows, are "
+        "covered only by that many times ε. Whether a row is a person is not known here.",
+        "What only people can attest (purpose, legal basis, who is affected, why this ε, retention, "
+        "sign-off) is not part of this report; it is no complete compliance document.",
+    ]
+    return items

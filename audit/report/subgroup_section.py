@@ -1,0 +1,104 @@
+"""The section on accuracy by subgroup and by how common the subgroup is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from audit.report import chart_data
+from audit.report.blocks import chart, figure, heading, section, text
+from audit.report.colours import PRIVATE
+from audit.report.comparison_tables import comparison_tables, rate_tables
+from audit.report.subgroup_tables import WORST, frequency_table, groups_table
+from audit.report.words import Json, arm_label, count, name, part, private_arms
+
+MOST_DRAWN = 60
+# Kinds a user asked for come first: who names columns wants to read about them.
+_PREFERENCE = ("crossing", "column", "subpopulation", "class")
+
+
+def main_grouping(subgroups: pd.DataFrame) -> str | None:
+    """The grouping the default report shows in full: the finest of the kind that matters most.
+
+    Crossings before columns before subpopulations before classes; frequency bins are a summary of
+    another grouping and never the main one.
+    """
+    for kind in _PREFERENCE:
+        sizes = subgroups[subgroups.kind == kind].groupby("grouping", sort=False).size()
+        if len(sizes):
+            return str(sizes.idxmax())
+    return None
+
+
+def subgroup_section(
+    run: Mapping[str, Any], summary: Mapping[str, Any], subgroups: pd.DataFrame, full: bool
+) -> Json | None:
+    """Loss by subgroup and frequency; ``full``: every subgroup of every grouping."""
+    arms, main = private_arms(summary, run), main_grouping(subgroups)
+    if main is None or not arms:
+        return None
+    blocks = [text(
+        "Accuracy loss of a subgroup is the accuracy of standard training less that of private "
+        "training on its test examples, in percentage points; both are trained on the same subsets "
+        "of the data. Rare means a small share of the training set.",
+        f"Shown in full: “{name(main)}”." + ("" if full else
+        " The complete breakdown of every grouping: audit report --subgroups."),
+    )]  # fmt: skip
+    blocks += comparison_tables(run, summary)
+    shown = [main, *(g for g in _groupings(subgroups) if full and g != main)]
+    for grouping in shown:
+        rows = subgroups[subgroups.grouping == grouping]
+        blocks.append(heading(f"By “{name(grouping)}”"))
+        for arm in arms:
+            blocks += _grouping(run, summary, rows, arm, full)
+    if not full:
+        blocks += [b for arm in arms if (b := frequency_table(run, subgroups, main, arm))]
+    blocks += rate_tables(run, summary, full)
+    return section("subgroups", "Accuracy by subgroup and frequency", blocks)
+
+
+def _groupings(subgroups: pd.DataFrame) -> list[str]:
+    return [str(g) for g in subgroups.grouping.unique()]
+
+
+def _grouping(
+    run: Mapping[str, Any], summary: Mapping[str, Any], rows: pd.DataFrame, arm: str, full: bool
+) -> list[Json]:
+    grouping, label = str(rows.grouping.iloc[0]), arm_label(arm, run)
+    trend = next((t for t in summary.get("trends") or []
+                  if t["grouping"] == grouping and t["outcome"] == f"loss_{arm}"), None)  # fmt: skip
+    data = chart_data.loss_by_frequency(rows, arm, trend)
+    most = MOST_DRAWN if full else WORST
+    forest = {
+        **chart_data.forest(rows, arm, most),
+        "overall": _in_points(summary["arms"][arm].get("loss")),
+    }
+    charts = []
+    if data["points"]:
+        charts.append(chart(
+            "trend", f"Accuracy loss by frequency, {label}",
+            "Accuracy loss in points of each subgroup against its share of the training set, with "
+            "95 % intervals" + (", fitted line and its band" if data["line"] else ""), data, PRIVATE,
+        ))  # fmt: skip
+        charts.append(chart(
+            "forest", f"The {count(forest['shown'])} subgroups that lose most, {label}",
+            "Accuracy loss in points with 95 % intervals, largest first", forest, PRIVATE,
+        ))  # fmt: skip
+    line = (
+        "The line has the fitted slope and passes through the precision-weighted mean of the "
+        "subgroups; the band is its 95 % interval. " if data["line"] else ""
+    )  # fmt: skip
+    caption = (
+        f"Accuracy loss under {label} by “{name(grouping)}”: against frequency (larger points have "
+        f"more test examples), and for the {count(forest['shown'])} of {count(forest['of'])} "
+        "subgroups that lose most (solid tick: no loss; dotted tick: the overall loss). "
+        f"{line}Not drawn for want of test examples: {count(data['left_out'])}, in the table."
+    )
+    return [figure(charts, caption, groups_table(rows, arm, label, full), wide=True)]
+
+
+def _in_points(e: Mapping[str, Any] | None) -> float | None:
+    value = part(e, "value")
+    return None if value is None else 100 * value

@@ -1,0 +1,91 @@
+"""Tables of subgroups: each with its counts and interval, the smallest marked, none dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from audit.report.blocks import NUMBER, TEXT, table
+from audit.report.words import (
+    STANDARD,
+    Json,
+    arm_label,
+    bare_p,
+    count,
+    finite,
+    interval,
+    name,
+    number,
+    percent,
+)
+
+WORST = 12
+MOST_ROWS = 60
+SMALL = 10
+
+
+def groups_table(rows: pd.DataFrame, arm: str, label: str, full: bool) -> Json:
+    loss = f"loss_{arm}"
+    ordered = rows.sort_values(loss, ascending=False, kind="stable", na_position="last")
+    keep = ordered if full or len(ordered) <= MOST_ROWS else ordered.head(WORST)
+    columns = [("Subgroup", TEXT), ("n train", NUMBER), ("Share", NUMBER), ("n test", NUMBER)]
+    columns += [("Accuracy, standard", NUMBER), ("Accuracy, private", NUMBER)]
+    columns += [("Loss (points)", NUMBER), ("95 % interval", NUMBER), ("Holm p", NUMBER)]
+    columns += [("Multiplicity", NUMBER)]
+    left = len(ordered) - len(keep)
+    note = (
+        f"† fewer than {SMALL} test examples: read the interval, not the value. Loss and interval: "
+        "paired by training subset, crossed models × examples variance, Satterthwaite t. "
+        "Holm p: two-sided, corrected over the subgroups of this grouping. "
+        "Multiplicity: mean of 2q(1−q), q = share of private models that are right."
+    )
+    if left:
+        note += f" {count(left)} further subgroups that lose less, or are not estimable, are left "
+        note += "out here: audit report --subgroups shows all."
+    return table(
+        f"Subgroups by “{name(rows.grouping.iloc[0])}”, {label}, largest loss first",
+        columns,
+        [_group_cells(r, arm) for r in keep.to_dict("records")],
+        note,
+    )
+
+
+def _group_cells(row: Mapping[Any, Any], arm: str) -> list[str]:
+    n_test, loss = row["n_test"], row[f"loss_{arm}"]
+    small = " †" if n_test < SMALL else ""
+    first = [name(row["subgroup"]), count(row["n_train"]), percent(row["frequency"], 2)]
+    first.append(f"{count(n_test)}{small}")
+    if not finite(loss):
+        missing = f"not estimable (n={count(n_test)})"
+        return [*first, missing, missing, missing, "–", "–", "–"]
+    p = row.get(f"loss_{arm}_p_holm")
+    return [
+        *first,
+        percent(row[f"accuracy_{STANDARD}"]),
+        percent(row[f"accuracy_{arm}"]),
+        number(100 * loss, 1),
+        interval(row[f"loss_{arm}_low"], row[f"loss_{arm}_high"], 100, 1),
+        bare_p(p),
+        number(row.get(f"multiplicity_{arm}"), 2),
+    ]
+
+
+def frequency_table(
+    run: Mapping[str, Any], subgroups: pd.DataFrame, main: str, arm: str
+) -> Json | None:
+    bins = subgroups[(subgroups.kind == "frequency") & subgroups.grouping.str.startswith(main)]
+    if bins.empty:
+        return None
+    rows = [_group_cells(r, arm) for r in bins.to_dict("records")]
+    columns = [("Subgroups of this size", TEXT), ("n train", NUMBER), ("Share", NUMBER)]
+    columns += [("n test", NUMBER), ("Accuracy, standard", NUMBER), ("Accuracy, private", NUMBER)]
+    columns += [("Loss (points)", NUMBER), ("95 % interval", NUMBER), ("Holm p", NUMBER)]
+    columns += [("Multiplicity", NUMBER)]
+    return table(
+        f"Subgroups of “{name(main)}” put together by how common they are, {arm_label(arm, run)}",
+        columns,
+        rows,
+        "Bins are powers of two of a subgroup's share of the training set. † as above.",
+    )

@@ -1,0 +1,100 @@
+"""Accounting against published values, its own definition, and hostile targets."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from audit.accounting import calibrate, check_delta, default_delta, privacy_curve, swap_curve
+from audit.errors import BadInput
+from audit.inclusion import neighbour_guarantee
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "accounting.json").read_text())
+
+
+def test_printed_epsilons_of_three_accountants():
+    """Opacus 1.6.0 (RDP, PRV) and dp-accounting 0.6.0 (PLD) on one mechanism."""
+    from audit.accounting import _pld, _prv_epsilon, _rdp_epsilon
+
+    case = GOLDEN["cases"][0]
+    arguments = case["noise_multiplier"], case["delta"], case["sample_rate"], case["steps"]
+    assert _rdp_epsilon(*arguments) == pytest.approx(case["rdp"], abs=2e-3)
+    assert _prv_epsilon(*arguments) == pytest.approx(case["prv"], abs=1e-2)
+    pld = _pld(case["noise_multiplier"], case["sample_rate"], case["steps"])
+    assert pld.get_epsilon_for_delta(case["delta"]) == pytest.approx(case["pld"], abs=2e-3)
+
+
+@pytest.mark.parametrize("epsilon", [0.5, 2.0, 8.0])
+def test_calibrated_noise_achieves_epsilon_and_not_much_more(epsilon: float):
+    mechanism = calibrate(epsilon, 1e-4, sample_rate=0.05, steps=200)
+    assert mechanism.epsilon <= epsilon
+    assert mechanism.epsilon >= 0.995 * epsilon
+    assert mechanism.accountant.startswith("PRV")
+    # Another accountant on the same mechanism agrees within PRV's error bound; RDP is looser.
+    assert mechanism.epsilon_pld <= epsilon
+    assert mechanism.epsilon_pld >= 0.95 * epsilon
+    assert mechanism.epsilon_rdp >= mechanism.epsilon_pld
+
+
+def test_rdp_stands_in_where_prv_fails(monkeypatch: pytest.MonkeyPatch):
+    from audit import accounting
+
+    def broken(*_: object) -> float:
+        raise RuntimeError("discrete mean differs")
+
+    monkeypatch.setattr(accounting, "_prv_epsilon", broken)
+    mechanism = calibrate(2.0, 1e-4, sample_rate=0.05, steps=200)
+    assert mechanism.accountant.startswith("RDP")
+    assert mechanism.epsilon == mechanism.epsilon_rdp <= 2.0
+
+
+@pytest.mark.parametrize("epsilon", [0.0, -1.0, math.nan, math.inf, 1e-9])
+def test_impossible_targets_are_refused(epsilon: float):
+    with pytest.raises(BadInput, match="epsilon"):
+        calibrate(epsilon, 1e-5, sample_rate=0.9, steps=10_000)
+
+
+def test_delta_below_one_over_n():
+    for n in (10, 1297, 10**6):
+        check_delta(default_delta(n), n)
+        for delta in (1 / n, 0.5, 0.0, -1e-9, math.nan):
+            with pytest.raises(BadInput, match="delta"):
+                check_delta(delta, n)
+
+
+def test_the_curve_passes_through_the_claim_and_falls():
+    mechanism = calibrate(2.0, 1e-4, sample_rate=0.05, steps=200)
+    curve = privacy_curve(mechanism.noise_multiplier, sample_rate=0.05, steps=200)
+    assert curve.epsilon[0] == 0
+    assert (np.diff(curve.delta) <= 1e-15).all()
+    at_claim = np.interp(2.0, curve.epsilon, curve.delta)
+    assert at_claim == pytest.approx(1e-4, rel=0.25)
+    assert at_claim <= 1.1e-4
+
+
+def test_the_curve_of_the_plain_gaussian_mechanism_is_the_closed_form():
+    """q = 1, one step: Balle & Wang 2018, Theorem 8."""
+    from scipy.stats import norm
+
+    sigma = 1.7
+    curve = privacy_curve(sigma, sample_rate=1.0, steps=1)
+    e = curve.epsilon
+    exact = norm.cdf(1 / (2 * sigma) - e * sigma) - np.exp(e) * norm.cdf(
+        -1 / (2 * sigma) - e * sigma
+    )
+    assert (curve.delta >= exact - 1e-12).all(), "each point must be an upper bound"
+    np.testing.assert_allclose(curve.delta, exact, atol=2e-4)
+
+
+def test_a_swap_costs_two_neighbours():
+    curve = privacy_curve(2.0, sample_rate=1.0, steps=1)
+    swapped = swap_curve(curve)
+    for i in (0, 50, 200):
+        epsilon, delta = neighbour_guarantee(curve.epsilon[i], curve.delta[i], "fixed")
+        assert swapped.epsilon[i] == pytest.approx(epsilon)
+        assert swapped.delta[i] == pytest.approx(delta)
+    assert neighbour_guarantee(2.0, 1e-5, "poisson") == (2.0, 1e-5)

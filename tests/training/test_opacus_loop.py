@@ -1,0 +1,128 @@
+"""The reference loop: any module, Opacus's own clipping and noise, constants of the plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from audit.errors import BadInput
+from audit.training.arms import Arm
+from audit.training.cohort import CohortTask, TrainingData, train_cohort
+from audit.training.models import CustomModel, Mlp, make_model
+from audit.training.opacus_loop import refuse_unsafe_layers, train_private
+
+DP = Arm("dp-2", 0.25, 30, 15.0, 0.2, 0.0, 0.0, clip_norm=1.0, noise_multiplier=1.0)
+STANDARD = Arm("standard", 0.25, 30, 15.0, 0.1, 0.9, 0.0)
+
+
+def small_cnn(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
+    """A module without an ensemble form."""
+    return nn.Sequential(
+        nn.Conv2d(input_shape[0], 4, 3, padding=1),
+        nn.GroupNorm(2, 4),
+        nn.Tanh(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16, n_classes),
+    )
+
+
+def batch_norm(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(int(np.prod(input_shape)), 8),
+        nn.BatchNorm1d(8),
+        nn.Linear(8, n_classes),
+    )
+
+
+def not_a_module(input_shape: tuple[int, ...], n_classes: int) -> int:
+    del input_shape
+    return n_classes
+
+
+@pytest.fixture(scope="module")
+def images() -> TrainingData:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 80)
+    x = rng.normal(size=(80, 1, 6, 6)) + y[:, None, None, None]
+    x = x.reshape(80, 36).astype(np.float32)
+    return TrainingData(x[:60], y[:60], x[60:], y[60:], (1, 6, 6))
+
+
+@pytest.mark.parametrize("arm", [STANDARD, DP], ids=["standard", "dp"])
+def test_any_module_trains_in_the_loop_and_learns(arm: Arm, images: TrainingData):
+    model = make_model(
+        f"{__name__}:small_cnn", input_shape=(1, 6, 6), n_classes=3, hidden=(), activation="tanh"
+    )
+    assert isinstance(model, CustomModel)
+    task = CohortTask(arm, model, 0, 2, "opacus", "poisson", 0.7, 0, "cpu")
+    done: list[int] = []
+    output = train_cohort(task, images, done.append)
+    assert output.train_correct.mean() > 0.5
+    assert output.cross_check is None
+    assert output.diverged == 0
+    assert done == list(range(1, 91))
+    again = train_cohort(replace(task, first=1), images)
+    np.testing.assert_array_equal(output.train_correct[1:], again.train_correct)
+
+
+def test_loop_and_ensemble_share_memberships_and_initial_models(images: TrainingData):
+    arm = replace(STANDARD, learning_rate=1e-12)
+    outputs = [
+        train_cohort(
+            CohortTask(arm, Mlp((36, 5, 3)), 0, 1, engine, "poisson", 0.7, 0, "cpu"), images
+        )
+        for engine in ("ensemble", "opacus")
+    ]
+    np.testing.assert_array_equal(outputs[0].membership, outputs[1].membership)
+    np.testing.assert_allclose(outputs[0].test_margin, outputs[1].test_margin, atol=1e-3)
+
+
+def test_opacus_draws_fresh_noise_of_the_right_size_each_step():
+    """With zero gradients (no examples) a step is noise alone: z·C/normaliser·learning rate."""
+    module = nn.Linear(50, 40)
+    before = module.weight.detach().clone()
+    x, y = torch.zeros(1, 50), torch.zeros(1, dtype=torch.int64)
+    empty = torch.zeros(0, dtype=torch.int64)
+    generator = torch.Generator().manual_seed(0)
+    train_private(module, DP, x, y, [empty], generator=generator)
+    first = module.weight.detach() - before
+    train_private(module, DP, x, y, [empty], generator=generator)
+    second = module.weight.detach() - before - first
+    expected = DP.noise_std / DP.expected_batch_size * DP.learning_rate
+    assert first.std().item() == pytest.approx(expected, rel=0.1)
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.1
+
+
+def test_batch_norm_is_refused_with_opacus_own_words():
+    with pytest.raises(BadInput, match="BatchNorm") as caught:
+        refuse_unsafe_layers(batch_norm((36,), 3), "mine:batch_norm")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("resnet152", "must be linear, mlp or"),
+        ("nowhere.at.all:f", "cannot be imported"),
+        (f"{__name__}:missing", "cannot be imported"),
+        (f"{__name__}:DP", "is not callable"),
+    ],
+)
+def test_unknown_models_are_refused_in_one_line(name: str, rule: str):
+    with pytest.raises(BadInput, match=rule):
+        make_model(name, input_shape=(4,), n_classes=2, hidden=(4,), activation="relu")
+
+
+def test_a_factory_that_returns_no_module_is_refused():
+    model = make_model(
+        f"{__name__}:not_a_module", input_shape=(4,), n_classes=2, hidden=(), activation="relu"
+    )
+    assert isinstance(model, CustomModel)
+    with pytest.raises(BadInput, match=r"not a torch\.nn\.Module"):
+        model.initial_module(0, 0)
