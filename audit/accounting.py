@@ -84,8 +84,8 @@ def calibrate(epsilon: float, delta: float, *, sample_rate: float, steps: int) -
     """
     if not (math.isfinite(epsilon) and epsilon > 0):
         raise BadInput("epsilon", epsilon, "must be positive and finite", "Use e.g. --epsilon 2")
-    # RDP never under-reports, so its noise is enough: PRV is only asked near and below it, where its
-    # grids stay small. (At a much smaller noise PRV would need a grid too large to hold.)
+    # RDP never under-reports, so its noise is enough; PRV is only asked near and below it, where
+    # its grids stay small (at a much smaller noise it would need one too large to hold).
     noise = _least_noise(_rdp_epsilon, epsilon, delta, sample_rate, steps)
     name, achieved = "RDP", _rdp_epsilon(noise, delta, sample_rate, steps)
     with contextlib.suppress(ValueError, RuntimeError, FloatingPointError, MemoryError):

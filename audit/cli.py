@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from audit import __version__
-from audit.errors import EXIT_INTERRUPTED, AuditError, BadInput
+from audit.errors import AuditError, BadInput, Interrupted
 
 app = typer.Typer(
     name="audit",
@@ -141,10 +141,15 @@ def run(
 
     resolved = configure(config, {k: v for k, v in options.items() if v is not None})
     command = shlex.join(["audit", *sys.argv[1:]])
-    with RunDisplay() as display:
-        outcome = run_audit(
-            resolved, out or default_out(resolved), command_line=command, listener=display
-        )
+    try:
+        with RunDisplay() as display:
+            outcome = run_audit(
+                resolved, out or default_out(resolved), command_line=command, listener=display
+            )
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "interrupted. Finished cohorts are kept: give the same command again to go on."
+        ) from None
     print_outcome(outcome)
     raise typer.Exit(outcome.exit_code)
 
@@ -259,9 +264,3 @@ def main(argv: list[str] | None = None) -> Any:
     except AuditError as error:
         typer.echo(f"audit: {error}", err=True)
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        typer.echo(
-            "audit: interrupted. Finished cohorts are kept: give the same command again to go on.",
-            err=True,
-        )
-        raise SystemExit(EXIT_INTERRUPTED) from None

@@ -18,7 +18,7 @@ from audit.data.registry import BUILTIN
 from audit.errors import BadInput
 from audit.pipeline import RunOutcome
 from audit.plan import Plan
-from audit.report.summary_lines import summary_lines
+from audit.report.console import summary_lines
 from audit.results import Results
 
 _out = Console(highlight=False)
@@ -85,10 +85,9 @@ class RunDisplay:
 
 def print_outcome(outcome: RunOutcome) -> None:
     """The short result table, each finding that needs attention, and where the report lies."""
-    header, *rows = summary_lines(outcome.summary, outcome.manifest)
-    table = Table(*[escape(cell) for cell in header], header_style="bold")
-    for row in rows:
-        table.add_row(*[escape(cell) for cell in row])
+    table = Table(show_header=False)
+    for title, value in summary_lines(outcome.summary, outcome.manifest):
+        table.add_row(escape(title), escape(value))
     _out.print(table)
     for finding in outcome.summary["findings"]:
         if finding["fails"] or finding["inconclusive"]:
@@ -104,10 +103,10 @@ def print_example(results: Results, example: str) -> None:
     Raises:
         BadInput: no such example.
     """
-    n = int(results.examples["example"].max()) + 1
+    n = results.examples["example"].nunique()
     if not example.isascii() or not example.isdigit() or int(example) >= n:
         raise BadInput("example", example, f"must be a number from 0 to {n - 1}", "Give another")
-    rows = results.examples[results.examples["example"] == int(example)]
+    rows = results.examples.loc[results.examples["example"] == int(example)]
     table = Table(title=f"Training example {example}", title_justify="left", header_style="bold")
     table.add_column("")
     for arm in rows["arm"]:
@@ -115,13 +114,14 @@ def print_example(results: Results, example: str) -> None:
     for title, cells in _example_lines(rows):
         table.add_row(escape(title), *[escape(cell) for cell in cells])
     _out.print(table)
-    carried = results.influence[results.influence["train_example"] == int(example)]
-    if carried.empty:
+    carried = results.influence.loc[results.influence["train_example"] == int(example)]
+    if len(carried) == 0:
         _out.print("No test example was found that this one alone carries.")
-    for pair in carried.itertuples(index=False):
+    for pair in carried.to_dict("records"):
         _out.print(
-            f"carries test example {pair.test_example} in {escape(str(pair.arm))}: influence "
-            f"{pair.influence:.2f} [{pair.low:.2f}, {pair.high:.2f}], q = {pair.q_value:.2g}",
+            f"carries test example {pair['test_example']} in {escape(str(pair['arm']))}: influence "
+            f"{pair['influence']:.2f} [{pair['low']:.2f}, {pair['high']:.2f}], "
+            f"q = {pair['q_value']:.2g}",
             soft_wrap=True,
         )
 
@@ -169,7 +169,45 @@ def print_sources() -> None:
     _out.print(table)
 
 
-def print_inspection(inspection: Inspection) -> None:
-    """What a data set becomes."""
-    for line in inspection.lines():
-        _out.print(escape(line), soft_wrap=True)
+def print_inspection(found: Inspection) -> None:
+    """What a data set becomes: size, classes, groupings, concerns."""
+    _print_fact("data", f"{found.name} ({found.source}; {found.licence})")
+    _print_fact("rows", f"{found.n_train:,} for training, {found.n_test:,} for testing")
+    shape = " × ".join(str(size) for size in found.input_shape)
+    _print_fact("features", f"{found.features:,} (one example: {shape})")
+    _print_fact("fitted on training rows", "; ".join(found.fitted_on_train) or "nothing")
+    for name, text in found.notes.items():
+        _print_fact(name, text)
+    _print_sizes("class", [(c.name, c.n_train, c.n_test) for c in found.classes])
+    for grouping in found.groupings:
+        if grouping.kind != "class":
+            _print_sizes(f"{grouping.name} ({grouping.kind})", list(grouping.subgroups))
+    for concern in found.concerns:
+        _out.print(f"look at: {escape(_one_line(concern))}", soft_wrap=True)
+    _print_fact("fingerprint", found.fingerprint)
+
+
+_MOST_SUBGROUPS_SHOWN = 40
+
+
+def _print_sizes(title: str, sizes: list[tuple[str, int, int]]) -> None:
+    table = Table(escape(_one_line(title)), header_style="bold")
+    for column in ("training", "test", "share of training"):
+        table.add_column(column, justify="right")
+    total = sum(n_train for _, n_train, _ in sizes)
+    shown = sorted(sizes, key=lambda row: -row[1])[:_MOST_SUBGROUPS_SHOWN]
+    for name, n_train, n_test in shown:
+        share = n_train / total if total else math.nan
+        table.add_row(escape(_one_line(name)), f"{n_train:,}", f"{n_test:,}", f"{share:.2%}")
+    _out.print(table)
+    if len(sizes) > len(shown):
+        _out.print(f"and {len(sizes) - len(shown):,} smaller ones")
+
+
+def _print_fact(name: str, text: str) -> None:
+    _out.print(f"{escape(_one_line(name))}: {escape(_one_line(text))}", soft_wrap=True)
+
+
+def _one_line(text: str) -> str:
+    """Names come from files: control characters must not reach the terminal."""
+    return "".join(c if c.isprintable() else "�" for c in text)

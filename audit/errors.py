@@ -33,6 +33,12 @@ class BadInput(AuditError):
         super().__init__(f"{_printable(name)} = {_shown(value)}: {rule}. {next_step}")
 
 
+class Interrupted(AuditError):
+    """The user (or a scheduler) stopped a run that can be continued."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
 class CheckFailed(AuditError):
     """A check of the tool on itself or on a claim failed; nothing already computed is lost."""
 

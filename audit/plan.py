@@ -94,7 +94,7 @@ def generic_arm(kind: str, n_in: float) -> ArmConfig:
     shared = {"batch_size": batch, "epochs": max(epochs, 1.0)}
     if kind == STANDARD:
         return ArmConfig(learning_rate=0.1, momentum=0.9, **shared)
-    return ArmConfig(learning_rate=0.3, momentum=0.0, clip_norm=1.0, **shared)
+    return ArmConfig(learning_rate=0.5, momentum=0.0, clip_norm=1.0, **shared)
 
 
 def make_plan(config: RunConfig, data: Dataset, *, device: str) -> Plan:

@@ -2,8 +2,8 @@
 
     python benchmarks/load_csv.py [--rows 200000] [--levels 1000]
 
-Prints one line: rows, features, seconds for reading and encoding, megabytes the process held at most,
-and what it held before loading (the libraries).
+Prints one line: rows, features, seconds for reading and encoding, megabytes the process held at
+most, and what it held before loading (the libraries).
 """
 
 from __future__ import annotations

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int64
+from numpy.lib.format import open_memmap
 
 from audit.data.dataset import NOT_RECORDED, Grouping
 from audit.data.examples import Examples, GroupColumns
@@ -142,7 +144,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             )
         with np.load(path, allow_pickle=False) as loaded:
             return {key: _safely(path, lambda key=key: loaded[key]) for key in loaded.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise _damaged(path) from error
 
 
@@ -151,11 +153,11 @@ def _read_npy(path: Path, label: str | None) -> dict[str, np.ndarray]:
         raise BadInput("label", None, "an .npy file holds features only", "Add --label LABELS.npy.")
     labels = Path(label).expanduser()
     try:
-        x = _safely(path, lambda: np.load(path, mmap_mode="r", allow_pickle=False))
-        y = _safely(labels, lambda: np.load(labels, mmap_mode="r", allow_pickle=False))
+        x = _safely(path, lambda: open_memmap(path, mode="r"))
+        y = _safely(labels, lambda: open_memmap(labels, mode="r"))
     except FileNotFoundError as error:
         raise BadInput("label", label, "is no file here", "Give the labels' .npy file.") from error
-    except (OSError, EOFError) as error:
+    except OSError as error:
         raise _damaged(path) from error
     return {"x": x, "y": y}
 
@@ -164,8 +166,9 @@ def _safely(path: Path, read: Callable[[], np.ndarray]) -> np.ndarray:
     """Reads an array; one that holds pickled Python objects is refused, never unpickled."""
     try:
         array = read()
-    except ValueError as error:
-        if "allow_pickle" in str(error) or "pickle" in str(error).lower():
+    except (ValueError, MemoryError, zlib.error) as error:
+        # NumPy says "Object arrays cannot be loaded" of an .npz, "Python objects in dtype" here.
+        if "object" in str(error).lower():
             raise BadInput(
                 "data",
                 str(path),

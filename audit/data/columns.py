@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -26,16 +27,18 @@ _NUMERIC_SHARE = 0.95
 _PLAIN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
 _COMMA_CANNOT_BE_THOUSANDS = r"(,\d{1,2}$|,\d{4,}$|^[+-]?\d{4,},|^[+-]?,|^[+-]?0\d*,)"
 _THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+(\.\d*)?$"
-_UNITS = r"[$€£%\s]"
+_UNITS_BEFORE, _UNITS_AFTER = r"^([+-]?)[$€£]\s*", r"\s*[%$€£]$"
+# A code, not a quantity: a postcode, a personnel number.
+_LEADING_ZERO = r"^[+-]?0\d"
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """A numeric column. ``unit`` is ``day`` where the numbers are days since 1970-01-01."""
+    """A numeric column: numbers, days since 1970-01-01, or 0 and 1 for false and true."""
 
     name: str
     source: pa.ChunkedArray | np.ndarray
-    unit: str = ""
+    unit: Literal["", "day", "truth"] = ""
     warning: str | None = None
 
     def values(self) -> Float64[np.ndarray, " rows"]:
@@ -50,6 +53,8 @@ class Numbers:
 
     def show(self, value: float) -> str:
         """One value for people."""
+        if self.unit == "truth":
+            return "true" if value else "false"
         if self.unit == "day":
             return str(np.datetime64(round(value * _SECONDS_PER_DAY), "s")).removesuffix(
                 "T00:00:00"
@@ -93,7 +98,7 @@ def read_column(name: str, column: pa.ChunkedArray) -> Column:
         width = pa.int32() if pa.types.is_time32(kind) else pa.int64()
         return Numbers(name, column.cast(width))
     if pa.types.is_boolean(kind):
-        return Numbers(name, column.cast(pa.int8()))
+        return Numbers(name, column.cast(pa.int8()), unit="truth")
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return _numbers(name, column)
     if is_text(column):
@@ -110,6 +115,13 @@ def as_categories(column: Column, *, most: int) -> Categories | None:
         return None
     if isinstance(column, Categories):
         return column if len(column.levels) <= most else None
+    source = column.source
+    if not isinstance(source, np.ndarray) and pa.types.is_integer(source.type):
+        if pc.count_distinct(source).as_py() > most:
+            return None
+        if not column.unit:
+            # Not through float64, which takes neighbouring 64-bit integers for one.
+            return text_categories(column.name, source, order=int)
     values = column.values()
     recorded = ~np.isnan(values)
     distinct, inverse = np.unique(values[recorded], return_inverse=True)
@@ -121,16 +133,15 @@ def as_categories(column: Column, *, most: int) -> Categories | None:
     return Categories(column.name, codes, names)
 
 
-def text_categories(name: str, column: pa.ChunkedArray) -> Categories:
-    """A text column as categories whatever it holds; levels sorted, blanks and marks missing."""
+def text_categories(
+    name: str, column: pa.ChunkedArray, *, order: Callable[[str], Any] = str
+) -> Categories:
+    """A column as categories whatever its text; blanks and marks missing, levels by ``order``."""
     trimmed = pc.utf8_trim_whitespace(column.cast(pa.string()))
     encoded = trimmed.dictionary_encode().unify_dictionaries().combine_chunks()
-    if isinstance(encoded, pa.ChunkedArray):  # pyarrow < 19 keeps chunks here
-        encoded = encoded.chunk(0)
     found = encoded.dictionary.to_pylist()
     missing = set(MISSING_MARKS)
-    order = sorted(range(len(found)), key=lambda code: found[code])
-    levels = tuple(found[code] for code in order if found[code] not in missing)
+    levels = tuple(sorted((value for value in found if value not in missing), key=order))
     place = {level: code for code, level in enumerate(levels)}
     # One entry more than there are values: code −1 (null) reads the last, which stays −1.
     renumbered = np.array([place.get(value, -1) for value in found] + [-1], dtype=np.int32)
@@ -183,9 +194,12 @@ def _numbers_in_text(categories: Categories) -> Numbers | None:
     """The column as numbers if nearly all its values are ("1,234", "3,5", "$ 12", "7 %").
 
     A comma is a decimal sign where some value shows it cannot separate thousands ("3,5"), a
-    thousands separator otherwise.
+    thousands separator otherwise. Values with leading zeros ("01277") are codes and stay text.
     """
-    bare = pc.replace_substring_regex(pa.array(categories.levels), _UNITS, "")
+    bare = pc.replace_substring_regex(pa.array(categories.levels), _UNITS_BEFORE, r"\1")
+    bare = pc.replace_substring_regex(bare, _UNITS_AFTER, "")
+    if pc.any(pc.match_substring_regex(bare, _LEADING_ZERO)).as_py():
+        return None
     if pc.any(pc.match_substring_regex(bare, _COMMA_CANNOT_BE_THOUSANDS)).as_py():
         without_dots = pc.replace_substring_regex(bare, r"\.(\d{3})", r"\1")
         has_comma = pc.match_substring(bare, ",")
@@ -194,7 +208,7 @@ def _numbers_in_text(categories: Categories) -> Numbers | None:
     else:
         thousands = pc.match_substring_regex(bare, _THOUSANDS)
         plain = pc.if_else(thousands, pc.replace_substring(bare, ",", ""), bare)
-        how = "commas between thousands, currency or percent signs"
+        how = "commas taken as thousands separators"
     is_number = pc.match_substring_regex(plain, _PLAIN)
     parsed = pc.if_else(is_number, plain, pa.scalar(None, pa.string())).cast(pa.float64())
     recorded = categories.codes[categories.codes >= 0]
@@ -203,7 +217,8 @@ def _numbers_in_text(categories: Categories) -> Numbers | None:
         return None
     values = np.append(parsed.to_numpy(zero_copy_only=False), np.nan)[categories.codes]
     lost = len(readable) - int(readable.sum())
-    warning = f"column {categories.name!r}: text read as numbers ({how})" + (
-        f"; {lost:,} values that are none count as missing" if lost else ""
+    warning = (
+        f"column {categories.name!r}: text read as numbers ({how}, currency and % dropped)"
+        + (f"; {lost:,} values that are none count as missing" if lost else "")
     )
     return Numbers(categories.name, values, warning=warning)

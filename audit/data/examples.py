@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from audit.data.dataset import Dataset, Grouping
+from audit.data.names import printable
 from audit.errors import BadInput
 
 
@@ -59,7 +60,7 @@ class Examples:
         """
         self._refuse_degenerate()
         return Dataset(
-            name=self.name,
+            name=printable(self.name),
             x_train=self.x_train,
             y_train=self.y_train,
             x_test=self.x_test,
@@ -68,7 +69,7 @@ class Examples:
             feature_names=self.feature_names,
             input_shape=self.input_shape,
             groupings=groupings,
-            source=self.source,
+            source=printable(self.source),
             licence=self.licence,
             fitted_on_train=self.fitted_on_train,
             warnings=(*self.warnings, *warnings),

@@ -10,9 +10,9 @@ from jaxtyping import Int32
 
 from audit.data.dataset import Dataset, Grouping
 from audit.data.examples import Examples
-from audit.data.names import did_you_mean, distinct_names
+from audit.data.names import did_you_mean, distinct_names, printable
+from audit.data.subpopulations import DEFAULT_CLUSTERS_PER_CLASS, subpopulations
 from audit.data.subpopulations import NAME as SUBPOPULATIONS_NAME
-from audit.data.subpopulations import subpopulations
 from audit.errors import BadInput
 
 MOST_SUBGROUPS = 1_000
@@ -60,13 +60,21 @@ def group(
     Raises:
         BadInput: a spec names nothing, or makes more than 1,000 subgroups.
     """
-    chosen = tuple(dict.fromkeys(specs)) or examples.default_subgroups
+    chosen = tuple(dict.fromkeys(specs)) or _defaults(examples, clusters_per_class)
     builder = _Builder(examples, clusters_per_class, seed)
     groupings: dict[str, Grouping] = {}
     for spec in chosen:
         grouping = builder.build(spec)
         groupings.setdefault(grouping.name, grouping)
     return examples.with_groupings(tuple(groupings.values()), tuple(builder.warnings))
+
+
+def _defaults(examples: Examples, clusters_per_class: int) -> tuple[str, ...]:
+    """The data set's own groupings; no styles where its many classes alone fill the limit."""
+    usual = min(clusters_per_class, DEFAULT_CLUSTERS_PER_CLASS)
+    too_many = usual * len(examples.class_names) > MOST_SUBGROUPS
+    own = examples.default_subgroups
+    return tuple(spec for spec in own if not (too_many and spec == "subpopulations"))
 
 
 class _Builder:
@@ -151,7 +159,7 @@ class _Builder:
 def class_grouping(examples: Examples) -> Grouping:
     """The partition by label; a class without examples stays visible as an empty subgroup."""
     return Grouping(
-        examples.label_name,
+        printable(examples.label_name),
         "class",
         distinct_names(examples.class_names),
         examples.y_train.astype(np.int32),
@@ -196,4 +204,6 @@ def column_grouping(
     uses_training_data: bool = False,
 ) -> Grouping:
     """The partition by a column whose values are ``levels``; codes index them."""
-    return Grouping(name, "column", distinct_names(levels), train, test, uses_training_data)
+    return Grouping(
+        printable(name), "column", distinct_names(levels), train, test, uses_training_data
+    )

@@ -156,7 +156,7 @@ def _value_concerns(dataset: Dataset) -> list[str]:
             f"{len(constant):,} of {len(low):,} features are the same in all training examples: "
             + listed(names)
         )
-    largest = float(max(abs(np.nanmin(low)), abs(np.nanmax(high))))
+    largest = float(np.nanmax(np.abs([low, high]), initial=0.0))
     if largest > _LARGE_VALUE:
         concerns.append(
             f"features reach {largest:.3g}: scale them by a public constant, or SGD may diverge"

@@ -52,6 +52,8 @@ def read_labels(name: str, column: pa.ChunkedArray) -> Categories:
     read = read_column(name, column)
     if isinstance(read, LeftOut) and is_text(column):
         read = text_categories(name, column)
+    elif isinstance(read, LeftOut):
+        raise _not_classes(name, f"is {read.reason}")
     classes = as_categories(
         read, most=_MOST_NUMERIC_CLASSES if isinstance(read, Numbers) else _MOST_CLASSES
     )

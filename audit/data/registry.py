@@ -71,6 +71,8 @@ def _examples(
         return adult()
     if source.startswith("torchvision:"):
         return torchvision_examples(source, data_root or default_root())
+    if not source.strip():
+        raise BadInput("data", source, "is empty", "Name a data set, a file or a folder.")
     path = Path(source).expanduser()
     if _exists(path, Path.is_dir):
         if label is not None:

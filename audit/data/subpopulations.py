@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int32, Int64
 from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import pdist
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -36,6 +37,7 @@ _MOST_CLUSTERS = 1_000
 _COMPONENTS = 64
 _PCA_ROWS = 5_000
 _MINIBATCH_ABOVE = 20_000
+_BLOCK_ROWS = 10_000
 
 
 def subpopulations(
@@ -70,8 +72,8 @@ def subpopulations(
             else:
                 random_state = int(generator(seed, Purpose.SUBPOPULATIONS, label).integers(2**31))
                 sizes, own, others = _styles_of_class(
-                    projection(x_train[rows]),
-                    projection(x_test[test_rows]),
+                    projection(x_train, rows),
+                    projection(x_test, test_rows),
                     styles=styles,
                     random_state=random_state,
                 )
@@ -106,10 +108,17 @@ class _Projection:
         pca = PCA(_COMPONENTS, svd_solver="randomized", random_state=int(rng.integers(2**31)))
         return cls(pca.fit(x[rows]))
 
-    def __call__(self, x: Float32[np.ndarray, "rows features"]) -> np.ndarray:
-        if self.pca is None or not len(x):
-            return x
-        return self.pca.transform(x)
+    def __call__(
+        self, x: Float32[np.ndarray, "n features"], rows: Int64[np.ndarray, " rows"]
+    ) -> Float32[np.ndarray, "rows components"]:
+        """The components of some rows, block by block: PCA copies what it gets."""
+        if self.pca is None:
+            return x[rows]
+        result = np.empty((len(rows), _COMPONENTS), dtype=np.float32)
+        for start in range(0, len(rows), _BLOCK_ROWS):
+            block = slice(start, start + _BLOCK_ROWS)
+            result[block] = self.pca.transform(x[rows[block]])
+        return result
 
 
 def _styles_of_class(
@@ -138,7 +147,7 @@ def _merge(centres: np.ndarray, styles: int) -> np.ndarray:
     """Style (0-based, none empty) of each centre: average linkage, cut at ``styles`` clusters."""
     if len(centres) <= styles:
         return np.arange(len(centres))
-    tree = linkage(centres.astype(np.float64), method="average")
+    tree = linkage(pdist(centres.astype(np.float64)), method="average")
     cut = fcluster(tree, t=styles, criterion="maxclust")
     return np.unique(cut, return_inverse=True)[1]
 

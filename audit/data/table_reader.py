@@ -15,10 +15,12 @@ from audit.errors import BadInput
 
 CSV_SUFFIXES = (".csv", ".tsv")
 PARQUET_SUFFIXES = (".parquet", ".pq")
-MISSING_MARKS = (
-    *("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-nan", "NULL", "null"),
-)
+MISSING_MARKS = ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null")
 
+_NOT_UTF8 = (
+    "is not UTF-8 text",
+    "Save it as UTF-8, for example with iconv -f latin1 -t utf8.",
+)
 _DELIMITERS = ",;\t|"
 _HEAD_BYTES = 1 << 20
 # Blocks bound what pyarrow parses at a time; a header or row must fit into one.
@@ -37,12 +39,14 @@ def read_table(path: Path) -> tuple[pa.Table, tuple[str, ...]]:
     is_csv = path.suffix.lower() in CSV_SUFFIXES
     try:
         table, warnings = _read_csv(path) if is_csv else (_read_parquet(path), ())
+        names = _distinct_names(path, table.column_names)
     except OSError as error:
         reason = error.strerror or "the file is damaged or of another format"
         raise BadInput(
             "data", str(path), f"cannot be read ({reason})", "Check the file and its permissions."
         ) from error
-    names = _distinct_names(path, table.column_names)
+    except UnicodeDecodeError as error:
+        raise BadInput("data", str(path), *_NOT_UTF8) from error
     if not table.num_rows:
         raise BadInput(
             "data", str(path), "has column names but no rows", "Use a file with at least 20 rows."
@@ -71,12 +75,7 @@ def _read_csv(path: Path) -> tuple[pa.Table, tuple[str, ...]]:
     for field in table.schema:
         # pyarrow turns a column it cannot decode into bytes.
         if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
-            raise BadInput(
-                "data",
-                str(path),
-                f"is not UTF-8 text (column {field.name!r})",
-                "Save it as UTF-8, for example with iconv -f latin1 -t utf8.",
-            )
+            raise BadInput("data", str(path), *_NOT_UTF8)
     used = {",": "", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}[delimiter]
     return table, (f"columns are separated by {used}, not commas",) if used else ()
 
@@ -113,8 +112,7 @@ def _csv_error(path: Path, error: Exception) -> BadInput:
         rule = f"has a row of {lengths[2]} values where the header names {lengths[1]} columns"
         step = "Quote values that hold the separator, or mend that row."
     elif isinstance(error, UnicodeDecodeError) or "UTF8" in str(error):
-        rule = "is not UTF-8 text"
-        step = "Save it as UTF-8, for example with iconv -f latin1 -t utf8."
+        rule, step = _NOT_UTF8
     else:
         rule = "cannot be read as a CSV file (an unclosed quote or an overlong row?)"
         step = "Mend the file; each row needs as many values as the header."

@@ -112,13 +112,14 @@ def _train_rows(
     if split is None:
         n_test = test_size(len(y), test_fraction)
         return ~stratified_test_rows(y, n_test=n_test, seed=seed)
-    found = text_categories(split, table[split].cast(pa.string()))
+    column = table[split]
+    found = text_categories(split, column) if is_text(column) else None
     sides = {"train": True, "training": True, "test": False, "testing": False}
-    side = [sides.get(level.lower()) for level in found.levels]
-    if None in side or set(side) != {True, False} or (found.codes < 0).any():
+    side = [sides.get(level.lower()) for level in found.levels] if found else []
+    if found is None or set(side) != {True, False} or (found.codes < 0).any():
         raise BadInput(
             "split",
-            list(found.levels[:8]),
+            list(found.levels[:8]) if found else str(column.type),
             "a column named split must say train or test in each row, and both must occur",
             "Write train or test, or rename the column.",
         )

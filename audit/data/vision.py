@@ -142,7 +142,7 @@ def _refuse_missing(source: str, about: _ImageSet, root: Path) -> None:
 def _open(source: str, root: Path, about: _ImageSet, build: Callable[[], Any]) -> Any:
     try:
         with warnings.catch_warnings():
-            # NumPy 2.4 and torchvision 0.28 disagree on how CIFAR's pickled dtypes are written.
+            # CIFAR's files were pickled by an old NumPy; 2.4 warns of it (pytorch/vision #9340).
             warnings.filterwarnings("ignore", message=r".*align should be passed.*")
             return build()
     except (OSError, RuntimeError, ValueError, EOFError) as error:

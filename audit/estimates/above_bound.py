@@ -1,4 +1,4 @@
-"""How many examples lie above what ε and the privacy curve allow, and how many of them by more than chance."""
+"""How many examples lie above what ε and the privacy curve allow, and how many beyond chance."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from audit.estimates.memorization import Memorization
 
 @dataclass(frozen=True)
 class AboveBound:
-    """Counts of point estimates above the two bounds. With few models, noise alone gives many.
+    """Point estimates above the two bounds, counted. With few models, noise alone gives many.
 
     ``count`` / ``above_tradeoff``: examples with p_in above the bound at p_out.
-    ``above_tradeoff_significant``: those that the exact test refutes after Holm over both directions
-    of all examples. ``informative_share``: share of the ``n`` examples with a defined mem at whose
-    p_out the e^ε bound excludes anything. The trade-off fields are None without a privacy curve.
+    ``above_tradeoff_significant``: those that the exact test refutes after Holm over both
+    directions of all examples. ``informative_share``: share of the ``n`` examples with a defined
+    mem at whose p_out the e^ε bound excludes anything. The trade-off fields are None without a
+    privacy curve.
     """
 
     count: int
@@ -37,10 +38,10 @@ def above_bound(
     epsilon: float,
     delta: float,
     *,
-    curve: tuple[Float[np.ndarray, "points"], Float[np.ndarray, "points"]] | None = None,
+    curve: tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]] | None = None,
     alpha: float = 0.05,
 ) -> AboveBound:
-    """Compare every example with the e^ε bound and with the trade-off bound of ``curve`` (ε', δ)."""
+    """Compare every example with the e^ε bound and the trade-off bound of ``curve`` (ε', δ)."""
     plain = dp_bound(epsilon, delta)
     defined = ~np.isnan(estimate.mem)
     p_in, p_out = estimate.p_in[defined], estimate.p_out[defined]

@@ -26,7 +26,9 @@ def accuracy(correct: Bool[np.ndarray, "models n_test"], *, confidence: float = 
         value = float(right[0] / n_test) if n_test else np.nan
         return Estimate(value, float(low[0]), float(high[0]), 1)
     codes = np.zeros(n_test, dtype=np.int64)
-    means = crossed_means(correct.astype(np.int8), codes, 1, limits=(0, 1), confidence=confidence)
+    means = crossed_means(
+        correct.astype(np.int8), codes, 1, limits=(0.0, 1.0), confidence=confidence
+    )
     return Estimate(float(means.mean[0]), float(means.low[0]), float(means.high[0]), n_models)
 
 
@@ -42,7 +44,7 @@ def paired_loss(
     """
     cells = correct_standard.astype(np.int8) - correct_dp.astype(np.int8)
     codes = np.zeros(cells.shape[1], dtype=np.int64)
-    means = crossed_means(cells, codes, 1, limits=(-1, 1), confidence=confidence)
+    means = crossed_means(cells, codes, 1, limits=(-1.0, 1.0), confidence=confidence)
     return Estimate(float(means.mean[0]), float(means.low[0]), float(means.high[0]), cells.shape[0])
 
 
@@ -53,7 +55,7 @@ def accuracy_included(
     confidence: float = 0.95,
 ) -> Estimate:
     """Accuracy of a model on the training examples it trained on, averaged over models."""
-    return _average_of_models(_share_right(membership, correct), (0, 1), confidence)
+    return _average_of_models(_share_right(membership, correct), (0.0, 1.0), confidence)
 
 
 def accuracy_excluded(
@@ -63,7 +65,7 @@ def accuracy_excluded(
     confidence: float = 0.95,
 ) -> Estimate:
     """Accuracy of a model on the training examples left out of its subset, averaged over models."""
-    return _average_of_models(_share_right(~membership, correct), (0, 1), confidence)
+    return _average_of_models(_share_right(~membership, correct), (0.0, 1.0), confidence)
 
 
 def generalization_gap(
@@ -74,19 +76,19 @@ def generalization_gap(
 ) -> Estimate:
     """Accuracy on included minus accuracy on excluded examples, per model, averaged over models."""
     gaps = _share_right(membership, correct) - _share_right(~membership, correct)
-    return _average_of_models(gaps, (-1, 1), confidence)
+    return _average_of_models(gaps, (-1.0, 1.0), confidence)
 
 
 def _share_right(
     chosen: Bool[np.ndarray, "models n"], correct: Bool[np.ndarray, "models n"]
-) -> Float64[np.ndarray, "models"]:
+) -> Float64[np.ndarray, " models"]:
     """Per model, the share of its chosen examples it labels correctly; NaN where it has none."""
     with np.errstate(invalid="ignore"):
         return (chosen & correct).sum(axis=1) / chosen.sum(axis=1)
 
 
 def _average_of_models(
-    values: Float64[np.ndarray, "models"], limits: tuple[int, int], confidence: float
+    values: Float64[np.ndarray, " models"], limits: tuple[float, float], confidence: float
 ) -> Estimate:
     """Mean over the models with a defined value, Student's t; ``n`` counts those models."""
     known = values[~np.isnan(values)]

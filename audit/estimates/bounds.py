@@ -22,8 +22,8 @@ class Bound:
     bound is linear, exactly.
     """
 
-    at: Float64[np.ndarray, "knots"]
-    value: Float64[np.ndarray, "knots"]
+    at: Float64[np.ndarray, " knots"]
+    value: Float64[np.ndarray, " knots"]
 
     def __call__(self, p: Float[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:
         """The largest allowed probability given ``p``; NaN where ``p`` is NaN."""
@@ -52,7 +52,7 @@ def dp_bound(epsilon: float, delta: float) -> Bound:
 
 
 def curve_bound(
-    curve_epsilon: Float[np.ndarray, "points"], curve_delta: Float[np.ndarray, "points"]
+    curve_epsilon: Float[np.ndarray, " points"], curve_delta: Float[np.ndarray, " points"]
 ) -> Bound:
     """The trade-off bound: min over ε' of e^{ε'} p_out + δ(ε'), over the points of the curve.
 
@@ -89,28 +89,31 @@ def memorization_cap(epsilon: float, delta: float) -> float:
 
 def tradeoff_bound(
     p_out: Float[np.ndarray, "*shape"],
-    curve_epsilon: Float[np.ndarray, "points"],
-    curve_delta: Float[np.ndarray, "points"],
+    curve_epsilon: Float[np.ndarray, " points"],
+    curve_delta: Float[np.ndarray, " points"],
 ) -> Float64[np.ndarray, "*shape"]:
     """Largest p_in that the whole privacy curve allows at ``p_out``; NaN stays NaN."""
     return curve_bound(curve_epsilon, curve_delta)(p_out)
 
 
 def tradeoff_cap(
-    curve_epsilon: Float[np.ndarray, "points"], curve_delta: Float[np.ndarray, "points"]
+    curve_epsilon: Float[np.ndarray, " points"], curve_delta: Float[np.ndarray, " points"]
 ) -> float:
     """Largest mem that the whole privacy curve allows any example."""
     return curve_bound(curve_epsilon, curve_delta).cap()
 
 
 def is_informative(p_out: Float[np.ndarray, "*shape"], bound: Bound) -> Bool[np.ndarray, "*shape"]:
-    """Whether the bound at ``p_out`` excludes anything: it lies below 1. False where p_out is NaN."""
+    """Whether the bound at ``p_out`` excludes anything (is below 1); False where p_out is NaN."""
     return np.asarray(bound(p_out) < 1)
 
 
 def _lines(
-    epsilon: Float[np.ndarray, "points"], delta: Float[np.ndarray, "points"], *, both_outcomes: bool
-) -> tuple[Float64[np.ndarray, "lines"], Float64[np.ndarray, "lines"]]:
+    epsilon: Float[np.ndarray, " points"],
+    delta: Float[np.ndarray, " points"],
+    *,
+    both_outcomes: bool,
+) -> tuple[Float64[np.ndarray, " lines"], Float64[np.ndarray, " lines"]]:
     """Slopes and intercepts of the lines whose minimum is the bound."""
     for name, wrong, rule in (
         ("epsilon", ~((epsilon >= 0) & np.isfinite(epsilon)), "must be a finite number ≥ 0"),
@@ -130,7 +133,7 @@ def _lines(
 
 
 def _envelope(
-    slope: Float64[np.ndarray, "lines"], intercept: Float64[np.ndarray, "lines"]
+    slope: Float64[np.ndarray, " lines"], intercept: Float64[np.ndarray, " lines"]
 ) -> Bound:
     """Exact lower envelope on [0, 1] of lines that include the constant 1.
 

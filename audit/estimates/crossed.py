@@ -32,14 +32,14 @@ class CrossedMeans:
     one model (everything but the mean).
     """
 
-    mean: Float64[np.ndarray, "groups"]
-    standard_error: Float64[np.ndarray, "groups"]
-    degrees: Float64[np.ndarray, "groups"]
-    low: Float64[np.ndarray, "groups"]
-    high: Float64[np.ndarray, "groups"]
-    n: Int64[np.ndarray, "groups"]
+    mean: Float64[np.ndarray, " groups"]
+    standard_error: Float64[np.ndarray, " groups"]
+    degrees: Float64[np.ndarray, " groups"]
+    low: Float64[np.ndarray, " groups"]
+    high: Float64[np.ndarray, " groups"]
+    n: Int64[np.ndarray, " groups"]
 
-    def p_values(self) -> Float64[np.ndarray, "groups"]:
+    def p_values(self) -> Float64[np.ndarray, " groups"]:
         """Two-sided p-value of "the mean is 0" (Student's t with the Satterthwaite degrees)."""
         defined = np.isfinite(self.standard_error)
         with np.errstate(invalid="ignore"):
@@ -56,10 +56,10 @@ class CrossedSums:
     squared example mean; ``cell_squares``: sum over cells of the squared cell.
     """
 
-    n: Int64[np.ndarray, "groups"]
+    n: Int64[np.ndarray, " groups"]
     row_sums: Float64[np.ndarray, "models groups"]
-    column_squares: Float64[np.ndarray, "groups"]
-    cell_squares: Float64[np.ndarray, "groups"]
+    column_squares: Float64[np.ndarray, " groups"]
+    cell_squares: Float64[np.ndarray, " groups"]
 
     def rest(self) -> CrossedSums:
         """For each group, the same sums over all examples outside it."""
@@ -72,7 +72,7 @@ class CrossedSums:
 
 
 def crossed_sums(
-    cells: Int8[np.ndarray, "models n"], codes: Int[np.ndarray, "n"], n_groups: int
+    cells: Int8[np.ndarray, "models n"], codes: Int[np.ndarray, " n"], n_groups: int
 ) -> CrossedSums:
     """Sums of ``cells`` (0/1 for a correctness, −1/0/1 for a paired difference) per group code."""
     member = np.zeros((cells.shape[1], n_groups), dtype=np.float32)
@@ -91,7 +91,7 @@ def crossed_sums(
 
 def crossed_means(
     cells: Int8[np.ndarray, "models n"],
-    codes: Int[np.ndarray, "n"],
+    codes: Int[np.ndarray, " n"],
     n_groups: int,
     *,
     limits: tuple[float, float],
@@ -106,7 +106,7 @@ def crossed_means(
 
 def rest_contrasts(
     cells: Int8[np.ndarray, "models n"],
-    codes: Int[np.ndarray, "n"],
+    codes: Int[np.ndarray, " n"],
     n_groups: int,
     *,
     limits: tuple[float, float],
@@ -174,7 +174,7 @@ def _summarise(
 
 def _example_parts(
     sums: CrossedSums,
-) -> tuple[Float64[np.ndarray, "groups"], Float64[np.ndarray, "groups"]]:
+) -> tuple[Float64[np.ndarray, " groups"], Float64[np.ndarray, " groups"]]:
     """(s²_examples / n, s²_residual / Kn) of each group; NaN where n or K is below 2."""
     n_models, n = sums.row_sums.shape[0], sums.n
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -195,7 +195,7 @@ def _example_parts(
 
 def _agreement(
     sums: CrossedSums, spread: tuple[float, float], confidence: float
-) -> tuple[Float64[np.ndarray, "groups"], Int64[np.ndarray, "groups"]]:
+) -> tuple[Float64[np.ndarray, " groups"], Int64[np.ndarray, " groups"]]:
     """Standard error of groups whose cells all agree (0 elsewhere) and their independent units.
 
     min(K, n) cells with neither model nor example in common are independent. The error is scaled so
@@ -214,6 +214,6 @@ def _agreement(
     return np.where(agree, share * furthest / t, 0.0), units
 
 
-def _without_rounding(part: Float64[np.ndarray, "groups"]) -> Float64[np.ndarray, "groups"]:
+def _without_rounding(part: Float64[np.ndarray, " groups"]) -> Float64[np.ndarray, " groups"]:
     """Differences of sums leave about 1e-16 where the truth is 0."""
     return np.where(part < _ROUNDING, 0.0, part)

@@ -19,17 +19,15 @@ from jaxtyping import Bool, Float64, Int, Int64
 from audit.errors import BadInput
 from audit.estimates.bounds import Bound, line_bound
 from audit.estimates.corrections import holm
-from audit.estimates.exact_test import exact_p, fisher_p, log_order
+from audit.estimates.exact_test import LARGEST_EXACT, exact_p, fisher_p, log_order
+from audit.estimates.memorization import check_counts
 from audit.estimates.power import ENOUGH_POWER, average_power, smallest_number_of_models
-from audit.estimates.result import Estimate
 
 Verdict = Literal["violates", "consistent", "could_not_tell"]
 
 DIRECTIONS = ("in right", "out right", "in wrong", "out wrong")
 """What happens too often in each column of the p-values."""
 
-LARGEST_EXACT = 1000
-"""Models per example up to which the exact form is computed; above it, Fisher's form stands."""
 MOST_EXACT = 2000
 """Distinct tables per call for which it is computed, the strongest first (about 10 ms each)."""
 
@@ -38,10 +36,10 @@ MOST_EXACT = 2000
 class DpTest:
     """The test of one arm against (``epsilon``, ``delta``) at family-wise error ``alpha``.
 
-    ``p_values`` / ``p_adjusted`` (Holm): one column per direction, NaN where an example was never in
-    or never out. ``refuted``: examples with an adjusted p ≤ alpha; ``witnesses``: their indices, the
-    strongest evidence first. ``hypotheses``: p-values that exist. ``exact``: which of them are the
-    exact unconditional form; the others are Fisher's form, which decides the same way.
+    ``p_values`` / ``p_adjusted`` (Holm): one column per direction, NaN where an example was never
+    in or never out. ``refuted``: examples with an adjusted p ≤ alpha; ``witnesses``: their indices,
+    the strongest evidence first. ``hypotheses``: p-values that exist. ``exact``: which of them are
+    the exact unconditional form; the others are Fisher's form, which decides the same way.
     ``power``: chance that an example with p_in = .99 and p_out = .01 would be refuted at Holm's
     first step, averaged over the examples' (n_in, n_out). ``models_needed``: models for 80 % power
     (a multiple of 10), None if more than a million or if such an example obeys the inequalities.
@@ -53,8 +51,8 @@ class DpTest:
     p_values: Float64[np.ndarray, "n 4"]
     p_adjusted: Float64[np.ndarray, "n 4"]
     exact: Bool[np.ndarray, "n 4"]
-    refuted: Bool[np.ndarray, "n"]
-    witnesses: Int64[np.ndarray, "witnesses"]
+    refuted: Bool[np.ndarray, " n"]
+    witnesses: Int64[np.ndarray, " witnesses"]
     verdict: Verdict
     power: float
     models_needed: int | None
@@ -71,10 +69,10 @@ class DpTest:
 
 
 def dp_verdict(
-    n_in: Int[np.ndarray, "n"],
-    correct_in: Int[np.ndarray, "n"],
-    n_out: Int[np.ndarray, "n"],
-    correct_out: Int[np.ndarray, "n"],
+    n_in: Int[np.ndarray, " n"],
+    correct_in: Int[np.ndarray, " n"],
+    n_out: Int[np.ndarray, " n"],
+    correct_out: Int[np.ndarray, " n"],
     *,
     epsilon: float,
     delta: float,
@@ -122,10 +120,10 @@ def dp_verdict(
 
 
 def refutation_p_values(
-    n_in: Int[np.ndarray, "n"],
-    correct_in: Int[np.ndarray, "n"],
-    n_out: Int[np.ndarray, "n"],
-    correct_out: Int[np.ndarray, "n"],
+    n_in: Int[np.ndarray, " n"],
+    correct_in: Int[np.ndarray, " n"],
+    n_out: Int[np.ndarray, " n"],
+    correct_out: Int[np.ndarray, " n"],
     *,
     epsilon: float,
     delta: float,
@@ -134,10 +132,12 @@ def refutation_p_values(
     """p-values of the four directions (module docstring) and which of them are the exact form.
 
     Valid for every point of the null, each by itself. NaN where n_in or n_out is 0. The exact form
-    lies between S and S(1 − ln S); it is computed where it can change what Holm at ``alpha`` decides
-    (and the table is small enough, ``LARGEST_EXACT``), Fisher's form stands everywhere else.
+    lies between S and S(1 − ln S); it is computed where it can change what Holm at ``alpha``
+    decides (and the table is small enough, ``LARGEST_EXACT``), Fisher's form stands elsewhere.
     """
-    _check(n_in, correct_in, n_out, correct_out, alpha)
+    check_level(alpha)
+    check_counts("correct_in", correct_in, n_in)
+    check_counts("correct_out", correct_out, n_out)
     wrong_in, wrong_out = n_in - correct_in, n_out - correct_out
     directions = [
         (correct_in, n_in, correct_out, n_out),
@@ -149,10 +149,10 @@ def refutation_p_values(
 
 
 def bound_p_values(
-    n_in: Int[np.ndarray, "n"],
-    correct_in: Int[np.ndarray, "n"],
-    n_out: Int[np.ndarray, "n"],
-    correct_out: Int[np.ndarray, "n"],
+    n_in: Int[np.ndarray, " n"],
+    correct_in: Int[np.ndarray, " n"],
+    n_out: Int[np.ndarray, " n"],
+    correct_out: Int[np.ndarray, " n"],
     *,
     bound: Bound,
     alpha: float = 0.05,
@@ -162,45 +162,11 @@ def bound_p_values(
     For a bound that speaks about both outcomes at once, such as the trade-off bound of a privacy
     curve (:func:`audit.estimates.bounds.curve_bound`), these two say everything.
     """
-    _check(n_in, correct_in, n_out, correct_out, alpha)
+    check_level(alpha)
+    check_counts("correct_in", correct_in, n_in)
+    check_counts("correct_out", correct_out, n_out)
     directions = [(correct_in, n_in, correct_out, n_out), (correct_out, n_out, correct_in, n_in)]
     return _p_values(directions, bound, alpha)
-
-
-def certified_epsilon(
-    n_in: Int[np.ndarray, "n"],
-    correct_in: Int[np.ndarray, "n"],
-    n_out: Int[np.ndarray, "n"],
-    correct_out: Int[np.ndarray, "n"],
-    *,
-    delta: float,
-    confidence: float = 0.95,
-) -> Estimate:
-    """Witness bound: the largest ε₀ that some example refutes, Bonferroni over all directions.
-
-    With probability ≥ ``confidence`` the true ε (at this δ) is not below it; 0 where nothing is
-    refuted. ``value`` and ``low`` are this bound; ``high`` is +∞: no test bounds ε from above. NaN
-    where nothing could be tested. ``n`` counts models. Fisher's form is used throughout: it falls
-    with ε₀, without which an inverted test would not be a bound (method §5).
-    """
-    _check(n_in, correct_in, n_out, correct_out, 1 - confidence)
-    models = int((n_in + n_out).max(initial=0))
-    usable = (n_in > 0) & (n_out > 0)
-    hypotheses = 4 * int(usable.sum())
-    if hypotheses == 0:
-        return Estimate(np.nan, np.nan, np.nan, models)
-    a, big_a = correct_in[usable], n_in[usable]
-    b, big_b = correct_out[usable], n_out[usable]
-    tables = _stack(
-        [
-            (a, big_a, b, big_b),
-            (b, big_b, a, big_a),
-            (big_a - a, big_a, big_b - b, big_b),
-            (big_b - b, big_b, big_a - a, big_a),
-        ]
-    ).reshape(-1, 4)
-    value = _largest_refuted(np.unique(tables, axis=0), delta, (1 - confidence) / hypotheses)
-    return Estimate(value, value, np.inf, models)
 
 
 def power_to_refute(
@@ -222,33 +188,6 @@ def power_to_refute(
     return average_power(models, p, line_bound(epsilon, delta), level, p_in=p_in, p_out=p_out)
 
 
-def _largest_refuted(tables: Int64[np.ndarray, "tables 4"], delta: float, level: float) -> float:
-    """Largest ε₀ ≥ 0 at which a table has p ≤ ``level``; bisection, rounded down.
-
-    p rises with ε₀ for every table: when some are refuted at ε₀, only these can be at a larger one.
-    """
-    low, high = 0.0, 1.0
-    survivors = _refuted_at(tables, low, delta, level)
-    if not survivors.size:
-        return 0.0
-    while (stronger := _refuted_at(survivors, high, delta, level)).size:
-        survivors, low, high = stronger, high, 2 * high
-    for _ in range(20):
-        middle = (low + high) / 2
-        stronger = _refuted_at(survivors, middle, delta, level)
-        if stronger.size:
-            survivors, low = stronger, middle
-        else:
-            high = middle
-    return low
-
-
-def _refuted_at(
-    tables: Int64[np.ndarray, "tables 4"], epsilon: float, delta: float, level: float
-) -> Int64[np.ndarray, "refuted 4"]:
-    return tables[fisher_p(log_order(*tables.T, line_bound(epsilon, delta))) <= level]
-
-
 def _p_values(
     directions: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]],
     bound: Bound,
@@ -259,7 +198,7 @@ def _p_values(
     # Few distinct tables occur: each is computed once.
     distinct, where = np.unique(tables.reshape(-1, 4), axis=0, return_inverse=True)
     where = where.reshape(shape)
-    log_s = log_order(*distinct.T, bound)
+    log_s = _log_order(distinct, bound)
     p = fisher_p(log_s)
     # S ≤ exact ≤ Fisher: if Holm decides alike with S and with Fisher's form, so it does with the
     # exact one in between.
@@ -273,6 +212,18 @@ def _p_values(
     exact = np.zeros(len(distinct), dtype=bool)
     exact[chosen] = True
     return p[where], exact[where]
+
+
+def check_level(alpha: float) -> None:
+    """Refuse an error rate outside (0, 1)."""
+    if not 0 < alpha < 1:
+        raise BadInput("alpha", alpha, "must be between 0 and 1", "Use 0.05.")
+
+
+def _log_order(
+    tables: Int64[np.ndarray, "tables 4"], bound: Bound
+) -> Float64[np.ndarray, " tables"]:
+    return log_order(tables[:, 0], tables[:, 1], tables[:, 2], tables[:, 3], bound)
 
 
 def _stack(
@@ -294,23 +245,3 @@ def _power(
     p = float((n_in[usable] / (n_in + n_out)[usable]).mean())
     power = average_power(models, p, bound, level, n_in=n_in, n_out=n_out)
     return power, smallest_number_of_models(p, bound, level)
-
-
-def _check(
-    n_in: np.ndarray,
-    correct_in: np.ndarray,
-    n_out: np.ndarray,
-    correct_out: np.ndarray,
-    alpha: float,
-) -> None:
-    if not 0 < alpha < 1:
-        raise BadInput("alpha", alpha, "must be between 0 and 1", "Use 0.05.")
-    for name, right, models in (("in", correct_in, n_in), ("out", correct_out, n_out)):
-        if (right < 0).any() or (right > models).any():
-            worst = int(np.flatnonzero((right < 0) | (right > models))[0])
-            raise BadInput(
-                f"correct_{name}[{worst}]",
-                int(right[worst]),
-                f"must lie between 0 and n_{name} = {int(models[worst])}",
-                "Check that the counts come from the same models.",
-            )

@@ -1,7 +1,7 @@
 """Exact test of "success probability 1 is at most a concave bound of success probability 2".
 
-Two independent binomials, x₁ of n₁ with probability q₁ and x₂ of n₂ with probability q₂; the null is
-q₁ ≤ g(q₂) for a concave, non-decreasing g (a :class:`~audit.estimates.bounds.Bound`). Evidence
+Two independent binomials, x₁ of n₁ with probability q₁ and x₂ of n₂ with probability q₂; the null
+is q₁ ≤ g(q₂) for a concave, non-decreasing g (a :class:`~audit.estimates.bounds.Bound`). Evidence
 against it is a large x₁ with a small x₂. Two p-values, both valid for every (q₁, q₂) of the null;
 docs/method-exact-test.md has the proofs:
 
@@ -15,10 +15,13 @@ Every supremum is bounded from above, so rounding can only make the test more ca
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 from scipy import special
 
 from audit.estimates.bounds import Bound
+
+LARGEST_EXACT = 1000
+"""Models per example up to which the exact unconditional form decides; Fisher's form above."""
 
 _STEPS = 22
 """Bisections of the boundary; the tangents then leave an error of ln S below 1e-6."""
@@ -30,12 +33,12 @@ _ROUNDS = 30
 
 
 def log_order(
-    x_1: Int64[np.ndarray, "tables"],
-    n_1: Int64[np.ndarray, "tables"],
-    x_2: Int64[np.ndarray, "tables"],
-    n_2: Int64[np.ndarray, "tables"],
+    x_1: Int64[np.ndarray, " tables"],
+    n_1: Int64[np.ndarray, " tables"],
+    x_2: Int64[np.ndarray, " tables"],
+    n_2: Int64[np.ndarray, " tables"],
     bound: Bound,
-) -> Float64[np.ndarray, "tables"]:
+) -> Float64[np.ndarray, " tables"]:
     """ln S of each table: ln of the largest product of the two tails over the null's boundary.
 
     Smaller is stronger evidence. 0 (S = 1) where the observed rates obey the bound; NaN where a
@@ -55,13 +58,13 @@ def log_order(
 
 
 def fisher_p(log_s: Float64[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:
-    """Fisher's combination of two independent p-values with product S = exp(``log_s``): S(1 − ln S)."""
+    """Fisher's combination of two p-values with product S = exp(``log_s``): S(1 − ln S)."""
     return np.asarray(np.exp(log_s) * (1 - log_s), dtype=np.float64)
 
 
 def staircase(
-    log_s: float, columns: Int64[np.ndarray, "columns"], n_1: int, n_2: int, bound: Bound
-) -> Int64[np.ndarray, "columns"]:
+    log_s: float, columns: Int64[np.ndarray, " columns"], n_1: int, n_2: int, bound: Bound
+) -> Int64[np.ndarray, " columns"]:
     """For each x₂ in ``columns``, the smallest x₁ whose table is at least as extreme as ``log_s``.
 
     n₁ + 1 where there is none. S falls with x₁, so bisection finds it.
@@ -82,18 +85,18 @@ def exact_p(log_s: float, n_1: int, n_2: int, bound: Bound) -> float:
     """Exact size of the tables at least as extreme as ``log_s``, at most 1 % too large."""
     if log_s >= 0:
         return 1.0
-    columns = np.arange(last_column(n_1, n_2, bound) + 1)
+    columns = np.arange(last_column(n_2, bound) + 1)
     first = staircase(log_s, columns, n_1, n_2, bound)
     return size(first, n_1, n_2, bound)
 
 
-def last_column(n_1: int, n_2: int, bound: Bound) -> int:
+def last_column(n_2: int, bound: Bound) -> int:
     """Largest x₂ that can be evidence against the null at all: the bound at x₂/n₂ is below 1."""
     columns = np.arange(n_2 + 1)
     return int(np.flatnonzero(bound(columns / n_2) < 1).max(initial=0))
 
 
-def size(first: Int64[np.ndarray, "columns"], n_1: int, n_2: int, bound: Bound) -> float:
+def size(first: Int64[np.ndarray, " columns"], n_1: int, n_2: int, bound: Bound) -> float:
     """Largest probability, over the null, of the region {x₁ ≥ first[x₂]}, x₂ = 0, 1, ….
 
     The region grows with x₁ and shrinks with x₂ (``first`` does not decrease), so its probability
@@ -131,59 +134,48 @@ class _Tails:
     def __init__(
         self, x_1: np.ndarray, n_1: np.ndarray, x_2: np.ndarray, n_2: np.ndarray, bound: Bound
     ) -> None:
-        self.bound = bound
+        self.at, self.value = bound.at, bound.value
         self.slopes = np.append(np.diff(bound.value) / np.diff(bound.at), 0.0)
         self.a_1, self.b_1 = x_1.astype(np.float64), (n_1 - x_1 + 1).astype(np.float64)
         self.a_2, self.b_2 = (x_2 + 1).astype(np.float64), (n_2 - x_2).astype(np.float64)
         self.norm_1 = special.betaln(self.a_1, self.b_1)
         self.norm_2 = special.betaln(self.a_2, self.b_2)
 
-    def log_supremum(self) -> Float64[np.ndarray, "tables"]:
+    def log_supremum(self) -> Float64[np.ndarray, " tables"]:
         low = np.zeros(self.a_1.shape)
         # Where the bound has reached 1 the first tail is 1 and the second falls: nothing to gain.
-        high = np.full(self.a_1.shape, self.bound.at[np.argmax(self.bound.value >= 1)])
-        for _ in range(_STEPS):
-            middle = (low + high) / 2
-            rising = self._slope(middle) > 0
-            low, high = np.where(rising, middle, low), np.where(rising, high, middle)
-        corner = self._log_tail_1(high) + self._log_tail_2(low)
-        width = high - low
-        with np.errstate(invalid="ignore"):
-            tangent_low = self._log_tail_1(low) + self._log_tail_2(low) + self._slope(low) * width
-            tangent_high = (
-                self._log_tail_1(high) + self._log_tail_2(high) - self._slope(high) * width
-            )
+        high = np.full(self.a_1.shape, self.at[np.argmax(self.value >= 1)])
+        # A tail may underflow to 0, its logarithm to −∞; slope() says which way leads out.
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            for _ in range(_STEPS):
+                middle = (low + high) / 2
+                rising = self.slope(middle, *self.log_tails(middle)) > 0
+                low, high = np.where(rising, middle, low), np.where(rising, high, middle)
+            at_low, at_high, width = self.log_tails(low), self.log_tails(high), high - low
+            corner = at_high[0] + at_low[1]
+            tangent_low = at_low[0] + at_low[1] + self.slope(low, *at_low) * width
+            tangent_high = at_high[0] + at_high[1] - self.slope(high, *at_high) * width
         upper = np.fmin(np.fmin(corner, tangent_low), tangent_high)
         # A product below the smallest float is reported as that float: an upper bound still.
         return np.clip(upper, _UNDERFLOW, 0.0)
 
-    def _log_tail_1(self, q: np.ndarray) -> np.ndarray:
-        with np.errstate(divide="ignore"):
-            return np.log(special.betainc(self.a_1, self.b_1, self.bound(q)))
+    def log_tails(self, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        q_1 = np.interp(q, self.at, self.value)
+        return (
+            np.log(special.betainc(self.a_1, self.b_1, q_1)),
+            np.log(special.betaincc(self.a_2, self.b_2, q)),
+        )
 
-    def _log_tail_2(self, q: np.ndarray) -> np.ndarray:
-        with np.errstate(divide="ignore"):
-            return np.log(special.betaincc(self.a_2, self.b_2, q))
-
-    def _slope(self, q: np.ndarray) -> np.ndarray:
+    def slope(self, q: np.ndarray, log_tail_1: np.ndarray, log_tail_2: np.ndarray) -> np.ndarray:
         """Supergradient in q. +∞ where tail 1 has underflowed, else −∞ where tail 2 has."""
-        piece = np.searchsorted(self.bound.at, q, side="right") - 1
-        tail_1, tail_2 = self._log_tail_1(q), self._log_tail_2(q)
-        with np.errstate(over="ignore", invalid="ignore"):
-            rise = self.slopes[piece] * np.exp(
-                special.xlogy(self.a_1 - 1, self.bound(q))
-                + special.xlog1py(self.b_1 - 1, -self.bound(q))
-                - self.norm_1
-                - tail_1
-            )
-            fall = np.exp(
-                special.xlogy(self.a_2 - 1, q)
-                + special.xlog1py(self.b_2 - 1, -q)
-                - self.norm_2
-                - tail_2
-            )
-            slope = rise - fall
-        return np.where(np.isneginf(tail_1), np.inf, np.where(np.isneginf(tail_2), -np.inf, slope))
+        q_1 = np.interp(q, self.at, self.value)
+        density_1 = special.xlogy(self.a_1 - 1, q_1) + special.xlog1py(self.b_1 - 1, -q_1)
+        density_2 = special.xlogy(self.a_2 - 1, q) + special.xlog1py(self.b_2 - 1, -q)
+        rise = self.slopes[np.searchsorted(self.at, q, side="right") - 1]
+        rise = rise * np.exp(density_1 - self.norm_1 - log_tail_1)
+        slope = rise - np.exp(density_2 - self.norm_2 - log_tail_2)
+        slope = np.where(log_tail_2 == -np.inf, -np.inf, slope)
+        return np.where(log_tail_1 == -np.inf, np.inf, slope)
 
 
 class _Region:
@@ -197,8 +189,8 @@ class _Region:
         self.choose = -special.betaln(columns + 1.0, n_2 - columns + 1.0) - np.log(n_2 + 1.0)
 
     def probability(
-        self, q_1: Float64[np.ndarray, "points"], q_2: Float64[np.ndarray, "points"]
-    ) -> Float64[np.ndarray, "points"]:
+        self, q_1: Float64[np.ndarray, " points"], q_2: Float64[np.ndarray, " points"]
+    ) -> Float64[np.ndarray, " points"]:
         tails = np.where(self.certain, 1.0, special.betainc(self.a, self.b, q_1[:, None]))
         mass = np.exp(
             self.choose
@@ -209,7 +201,7 @@ class _Region:
 
 
 def _quartered(
-    left: Float64[np.ndarray, "cells"], right: Float64[np.ndarray, "cells"]
-) -> tuple[Float64[np.ndarray, "parts"], Float64[np.ndarray, "parts"]]:
+    left: Float64[np.ndarray, " cells"], right: Float64[np.ndarray, " cells"]
+) -> tuple[Float64[np.ndarray, " parts"], Float64[np.ndarray, " parts"]]:
     edges = np.linspace(left, right, 5)
     return edges[:-1].ravel(), edges[1:].ravel()

@@ -21,19 +21,20 @@ _POWER = 0.8
 class Disparity:
     """Differences of the loss between subgroups.
 
-    ``difference``: loss of each subgroup minus the loss of all other test examples, with its two-sided
-    ``p_value`` and ``p_adjusted`` (Holm over subgroups). ``cochran_q`` on ``q_degrees`` degrees, its
-    p-value ``q_p_value`` corrected for estimated errors (Welch); ``tau``: spread of the true losses
-    (Paule–Mandel). ``worst``: the subgroup with the strongest evidence (largest t) of losing more
-    than the rest, None under two estimable subgroups. ``detectable``: per subgroup, the difference
-    that the Holm-first-step test would show with 80 % power; ``smallest_detectable``: their median,
-    what a typical subgroup must differ by to be noticed. ``n_groups`` subgroups are estimable.
+    ``difference``: loss of each subgroup minus the loss of all other test examples, two-sided
+    ``p_value`` and ``p_adjusted`` (Holm over subgroups). ``cochran_q`` on ``q_degrees`` degrees,
+    its p-value ``q_p_value`` corrected for estimated errors (Welch); ``tau``: spread of the true
+    losses (Paule–Mandel). ``worst``: the subgroup with the strongest evidence (largest t) of losing
+    more than the rest, None under two estimable subgroups. ``detectable``: per subgroup, the
+    difference that the Holm-first-step test would show with 80 % power; ``smallest_detectable``:
+    their median, what a typical subgroup must differ by to be noticed. ``n_groups`` subgroups are
+    estimable.
     """
 
     loss: SubgroupLoss
     difference: CrossedMeans
-    p_value: Float64[np.ndarray, "groups"]
-    p_adjusted: Float64[np.ndarray, "groups"]
+    p_value: Float64[np.ndarray, " groups"]
+    p_adjusted: Float64[np.ndarray, " groups"]
     cochran_q: float
     q_degrees: int
     q_p_value: float
@@ -44,7 +45,7 @@ class Disparity:
     worst_p_holm: float
     equivalence_margin: float
     verdict: Verdict
-    detectable: Float64[np.ndarray, "groups"]
+    detectable: Float64[np.ndarray, " groups"]
     smallest_detectable: float
     n_groups: int
 
@@ -52,7 +53,7 @@ class Disparity:
 def heterogeneity(
     correct_standard: Bool[np.ndarray, "models n_test"],
     correct_dp: Bool[np.ndarray, "models n_test"],
-    codes: Int[np.ndarray, "n_test"],
+    codes: Int[np.ndarray, " n_test"],
     n_groups: int,
     *,
     margin: float = 0.05,
@@ -63,12 +64,12 @@ def heterogeneity(
     Verdicts: *shown* when some subgroup differs from the rest (Holm); *equivalent* when two
     one-sided tests at α put every estimable subgroup's difference within ± ``margin`` and every
     subgroup with test examples is estimable (all must pass, so nothing is to correct); else
-    *inconclusive*; *too_few_groups* under two estimable subgroups. ``n`` of the estimates counts the
-    test examples of the worst subgroup.
+    *inconclusive*; *too_few_groups* under two estimable subgroups. ``n`` of the estimates counts
+    the test examples of the worst subgroup.
     """
     loss = subgroup_loss(correct_standard, correct_dp, codes, n_groups, confidence=1 - alpha)
     cells = correct_standard.astype(np.int8) - correct_dp.astype(np.int8)
-    difference = rest_contrasts(cells, codes, n_groups, limits=(-1, 1), confidence=1 - alpha)
+    difference = rest_contrasts(cells, codes, n_groups, limits=(-1.0, 1.0), confidence=1 - alpha)
     p_value = difference.p_values()
     adjusted = holm(p_value)
     known = np.isfinite(difference.standard_error)
@@ -102,14 +103,14 @@ def heterogeneity(
 
 
 def cochran(
-    outcome: Float[np.ndarray, "groups"],
-    standard_error: Float[np.ndarray, "groups"],
-    degrees: Float[np.ndarray, "groups"],
+    outcome: Float[np.ndarray, " groups"],
+    standard_error: Float[np.ndarray, " groups"],
+    degrees: Float[np.ndarray, " groups"],
 ) -> tuple[float, int, float, float]:
-    """Cochran's Q (1954), its degrees of freedom, p-value, and τ (Paule–Mandel) of the true outcomes.
+    """Cochran's Q (1954), its degrees, p-value, and τ (Paule–Mandel) of the true outcomes.
 
     χ² takes the errors as known; with errors estimated from ten examples it alarms too often. The
-    p-value is that of Welch (1951): Q/(G − 1), shrunk and compared with F by the groups' ``degrees``.
+    p-value is Welch's (1951): Q/(G − 1), shrunk and compared with F by the groups' ``degrees``.
     Errors that the groups share (same models) make it conservative. NaN under two groups.
     """
     groups = outcome.size
@@ -125,7 +126,7 @@ def cochran(
 
 
 def _verdict(
-    difference: CrossedMeans, adjusted: Float64[np.ndarray, "groups"], margin: float, alpha: float
+    difference: CrossedMeans, adjusted: Float64[np.ndarray, " groups"], margin: float, alpha: float
 ) -> Verdict:
     known = np.flatnonzero(np.isfinite(difference.standard_error))
     if known.size < 2:
@@ -144,7 +145,7 @@ def _verdict(
 
 def _detectable(
     difference: CrossedMeans, hypotheses: int, alpha: float
-) -> Float64[np.ndarray, "groups"]:
+) -> Float64[np.ndarray, " groups"]:
     degrees = np.where(np.isfinite(difference.degrees), difference.degrees, 1.0)
     quantiles = stats.t.ppf(1 - alpha / (2 * hypotheses), degrees) + stats.t.ppf(_POWER, degrees)
     return np.asarray(quantiles * difference.standard_error, dtype=np.float64)

@@ -1,7 +1,8 @@
 """Influence: which test example is right because of which training example (method §3).
 
-infl(i → j) = P[h(x_j) = y_j | i in] − P[h(x_j) = y_j | i out] (Feldman & Zhang 2020, §2). From the same
-models, one product of membership and correctness per block; the n × n_test matrix is never held.
+infl(i → j) = P[h(x_j) = y_j | i in] − P[h(x_j) = y_j | i out] (Feldman & Zhang 2020, §2). From the
+same models, one product of membership and correctness per block; the n × n_test matrix is
+never held.
 """
 
 from __future__ import annotations
@@ -26,24 +27,24 @@ BLOCK = 2048
 class InfluencePairs:
     """Reported pairs (training example, test example), the largest influence first.
 
-    ``influence`` with Newcombe limits ``low`` / ``high`` (per pair, blind to the selection), ``q_value``
-    (Benjamini–Hochberg over all ``n_tested`` pairs), ``mem`` of the training example.
+    ``influence`` with Newcombe limits ``low`` / ``high`` (per pair, blind to the selection),
+    ``q_value`` (Benjamini–Hochberg over all ``n_tested`` pairs), ``mem`` of the training example.
     ``n_by_cuts``: pairs that the two cuts alone would have reported.
-    ``mean_selected`` / ``mean_reestimated``: mean influence of the ``n_split`` pairs selected on one
-    half of the models, on that half and on the other one (both ways, pooled): their difference is
+    ``mean_selected`` / ``mean_reestimated``: mean influence of the ``n_split`` pairs selected on
+    one half of the models, on that half and on the other one (both ways, pooled): the difference is
     the winner's curse. NaN where a half selects nothing.
-    ``share_touched`` / ``share_touched_once``: share of the test examples with at least / exactly one
-    reported training example; Wilson over the test examples, given these models (``n`` counts test
-    examples: the variation between sets of models is not in the interval).
+    ``share_touched`` / ``share_touched_once``: share of the test examples with at least / exactly
+    one reported training example; Wilson over the test examples, given these models (``n`` counts
+    test examples: the variation between sets of models is not in the interval).
     """
 
-    train: Int64[np.ndarray, "pairs"]
-    test: Int64[np.ndarray, "pairs"]
-    influence: Float64[np.ndarray, "pairs"]
-    low: Float64[np.ndarray, "pairs"]
-    high: Float64[np.ndarray, "pairs"]
-    q_value: Float64[np.ndarray, "pairs"]
-    mem: Float64[np.ndarray, "pairs"]
+    train: Int64[np.ndarray, " pairs"]
+    test: Int64[np.ndarray, " pairs"]
+    influence: Float64[np.ndarray, " pairs"]
+    low: Float64[np.ndarray, " pairs"]
+    high: Float64[np.ndarray, " pairs"]
+    q_value: Float64[np.ndarray, " pairs"]
+    mem: Float64[np.ndarray, " pairs"]
     n_by_cuts: int
     n_tested: int
     fdr: float
@@ -75,9 +76,9 @@ def influential_pairs(
         BadInput: fdr outside (0, 1), or a cut that is not positive (it would hold all pairs).
     """
     _check(min_influence, min_mem, fdr)
-    cuts = (min_influence, min_mem, fdr, block)
-    pairs = _select(membership, correct, test_correct, *cuts)
-    halves = _re_estimate(membership, correct, test_correct, *cuts)
+    cuts = _Cuts(min_influence, min_mem, fdr, block)
+    pairs = _select(membership, correct, test_correct, cuts)
+    halves = _re_estimate(membership, correct, test_correct, cuts)
     order = np.lexsort((pairs.test, pairs.train, -pairs.influence))
     train, test = pairs.train[order], pairs.test[order]
     mem = memorization(membership[:, train], correct[:, train]).mem if train.size else np.zeros(0)
@@ -118,12 +119,20 @@ def influence_matrix(
 
 
 @dataclass(frozen=True)
+class _Cuts:
+    min_influence: float
+    min_mem: float
+    fdr: float
+    block: int
+
+
+@dataclass(frozen=True)
 class _Selected:
-    train: Int64[np.ndarray, "pairs"]
-    test: Int64[np.ndarray, "pairs"]
-    influence: Float64[np.ndarray, "pairs"]
-    q_value: Float64[np.ndarray, "pairs"]
-    counts: tuple[Int64[np.ndarray, "pairs"], ...]
+    train: Int64[np.ndarray, " pairs"]
+    test: Int64[np.ndarray, " pairs"]
+    influence: Float64[np.ndarray, " pairs"]
+    q_value: Float64[np.ndarray, " pairs"]
+    counts: tuple[Int64[np.ndarray, " pairs"], ...]
     """right and in, in, right and out, out: models."""
     n_by_cuts: int
 
@@ -132,15 +141,12 @@ def _select(
     membership: np.ndarray,
     correct: np.ndarray,
     test_correct: np.ndarray,
-    min_influence: float,
-    min_mem: float,
-    fdr: float,
-    block: int,
+    cuts: _Cuts,
 ) -> _Selected:
-    models = membership.shape[0]
+    models, block = membership.shape[0], cuts.block
     # Only memorized examples can be reported: the others' influence is never computed.
     mem = memorization(membership, correct).mem
-    rows = np.flatnonzero(mem >= min_mem - 1e-12)
+    rows = np.flatnonzero(mem >= cuts.min_mem - 1e-12)
     found: list[np.ndarray] = [np.zeros((4, 0), dtype=np.int64)]
     n_by_cuts = 0
     for start in range(0, rows.size, block):
@@ -148,19 +154,19 @@ def _select(
         n_in = members.sum(axis=0, dtype=np.int64)
         for left in range(0, test_correct.shape[1], block):
             right = test_correct[:, left : left + block]
-            i, j = np.nonzero(influence_matrix(members, right) >= min_influence - 1e-12)
+            i, j = np.nonzero(influence_matrix(members, right) >= cuts.min_influence - 1e-12)
             n_by_cuts += i.size
             right_in = _right_in(members, right)[i, j]
             row = np.stack([rows[start + i], left + j, right_in, right.sum(axis=0)[j]])
             # A p-value above the FDR cannot have a q-value below it: noise is not stored.
-            found.append(row[:, _fisher_exact(right_in, n_in[i], row[3], models) <= fdr])
+            found.append(row[:, _fisher_exact(right_in, n_in[i], row[3], models) <= cuts.fdr])
     train, test, right_in, right_all = np.concatenate(found, axis=1)
     n_in = membership.sum(axis=0, dtype=np.int64)[train]
     q_value = benjamini_hochberg(
         _fisher_exact(right_in, n_in, right_all, models),
         hypotheses=membership.shape[1] * test_correct.shape[1],
     )
-    kept = q_value <= fdr
+    kept = q_value <= cuts.fdr
     counts = (right_in, n_in, right_all - right_in, models - n_in)
     counts = tuple(c[kept] for c in counts)
     influence = counts[0] / counts[1] - counts[2] / counts[3]
@@ -168,8 +174,8 @@ def _select(
 
 
 def _re_estimate(
-    membership: np.ndarray, correct: np.ndarray, test_correct: np.ndarray, *cuts: float
-) -> tuple[Float64[np.ndarray, "pairs"], Float64[np.ndarray, "pairs"]]:
+    membership: np.ndarray, correct: np.ndarray, test_correct: np.ndarray, cuts: _Cuts
+) -> tuple[Float64[np.ndarray, " pairs"], Float64[np.ndarray, " pairs"]]:
     """Influence of pairs selected on one half of the models, on that half and on the other one.
 
     Even against odd models: they are independent draws, so any fixed split is a random one.
@@ -179,10 +185,7 @@ def _re_estimate(
     selected, again = [], []
     for first in (0, 1):
         half, other = slice(first, None, 2), slice(1 - first, None, 2)
-        *limits, block = cuts
-        pairs = _select(
-            membership[half], correct[half], test_correct[half], *limits, block=int(block)
-        )
+        pairs = _select(membership[half], correct[half], test_correct[half], cuts)
         inside, right = membership[other][:, pairs.train], test_correct[other][:, pairs.test]
         with np.errstate(invalid="ignore"):
             p_in = (inside & right).sum(axis=0) / inside.sum(axis=0)
@@ -201,12 +204,12 @@ def _right_in(
 
 
 def _fisher_exact(
-    right_in: Int64[np.ndarray, "pairs"],
-    n_in: Int64[np.ndarray, "pairs"],
-    right_all: Int64[np.ndarray, "pairs"],
+    right_in: Int64[np.ndarray, " pairs"],
+    n_in: Int64[np.ndarray, " pairs"],
+    right_all: Int64[np.ndarray, " pairs"],
     models: int,
-) -> Float64[np.ndarray, "pairs"]:
-    """P[X ≥ right_in], X hypergeometric: ``n_in`` drawn from ``models``, ``right_all`` of them right."""
+) -> Float64[np.ndarray, " pairs"]:
+    """P[X ≥ right_in], X hypergeometric: ``n_in`` of ``models`` drawn, ``right_all`` are right."""
     if right_in.size == 0:
         return np.zeros(0)
     # At small K few distinct tables occur among millions of pairs.
@@ -233,14 +236,14 @@ def _log_choose(n: np.ndarray | np.float64, k: np.ndarray) -> np.ndarray:
     return special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
 
 
-def _share(chosen: Bool[np.ndarray, "n_test"]) -> Estimate:
+def _share(chosen: Bool[np.ndarray, " n_test"]) -> Estimate:
     count, n = np.array([chosen.sum()], dtype=np.int64), np.array([chosen.size])
     low, high = wilson(count, n)
     value = float(chosen.mean()) if chosen.size else np.nan
     return Estimate(value, float(low[0]), float(high[0]), int(chosen.size))
 
 
-def _mean(values: Float64[np.ndarray, "pairs"]) -> float:
+def _mean(values: Float64[np.ndarray, " pairs"]) -> float:
     return float(values.mean()) if values.size else float("nan")
 
 

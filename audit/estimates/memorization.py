@@ -18,7 +18,7 @@ from audit.estimates.intervals import newcombe, student
 from audit.estimates.result import Estimate
 
 BLOCK = 4096
-"""Examples per block: a [models, block] float32 matrix is held at a time (32 MB at 2,000 models)."""
+"""Examples per block: a [models, block] float64 matrix is held (65 MB at 2,000 models)."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class Memorization:
     (Newcombe's hybrid score, at ``confidence``) are NaN where a count of models is 0.
     """
 
-    n_in: Int64[np.ndarray, "n"]
-    n_out: Int64[np.ndarray, "n"]
-    correct_in: Int64[np.ndarray, "n"]
-    correct_out: Int64[np.ndarray, "n"]
-    p_in: Float64[np.ndarray, "n"]
-    p_out: Float64[np.ndarray, "n"]
-    mem: Float64[np.ndarray, "n"]
-    low: Float64[np.ndarray, "n"]
-    high: Float64[np.ndarray, "n"]
+    n_in: Int64[np.ndarray, " n"]
+    n_out: Int64[np.ndarray, " n"]
+    correct_in: Int64[np.ndarray, " n"]
+    correct_out: Int64[np.ndarray, " n"]
+    p_in: Float64[np.ndarray, " n"]
+    p_out: Float64[np.ndarray, " n"]
+    mem: Float64[np.ndarray, " n"]
+    low: Float64[np.ndarray, " n"]
+    high: Float64[np.ndarray, " n"]
     confidence: float
 
     @property
@@ -77,10 +77,10 @@ def memorization(
 
 
 def memorization_from_counts(
-    n_in: Int[np.ndarray, "n"],
-    n_out: Int[np.ndarray, "n"],
-    correct_in: Int[np.ndarray, "n"],
-    correct_out: Int[np.ndarray, "n"],
+    n_in: Int[np.ndarray, " n"],
+    n_out: Int[np.ndarray, " n"],
+    correct_in: Int[np.ndarray, " n"],
+    correct_out: Int[np.ndarray, " n"],
     *,
     confidence: float = 0.95,
 ) -> Memorization:
@@ -92,13 +92,23 @@ def memorization_from_counts(
     """
     if not 0 < confidence < 1:
         raise BadInput("confidence", confidence, "must be between 0 and 1", "Use 0.95.")
-    _check_counts("correct_in", correct_in, n_in)
-    _check_counts("correct_out", correct_out, n_out)
+    check_counts("correct_in", correct_in, n_in)
+    check_counts("correct_out", correct_out, n_out)
     with np.errstate(invalid="ignore"):
         p_in, p_out = correct_in / n_in, correct_out / n_out
     low, high = newcombe(correct_in, n_in, correct_out, n_out, confidence=confidence)
-    counts = (np.asarray(c, dtype=np.int64) for c in (n_in, n_out, correct_in, correct_out))
-    return Memorization(*counts, p_in, p_out, p_in - p_out, low, high, confidence)
+    return Memorization(
+        n_in=n_in.astype(np.int64),
+        n_out=n_out.astype(np.int64),
+        correct_in=correct_in.astype(np.int64),
+        correct_out=correct_out.astype(np.int64),
+        p_in=p_in,
+        p_out=p_out,
+        mem=p_in - p_out,
+        low=low,
+        high=high,
+        confidence=confidence,
+    )
 
 
 def mean_memorization(
@@ -122,13 +132,13 @@ def mean_memorization(
 def jackknife_means(
     membership: Bool[np.ndarray, "models n"],
     correct: Bool[np.ndarray, "models n"],
-    codes: Int[np.ndarray, "n"],
+    codes: Int[np.ndarray, " n"],
     n_groups: int,
-) -> tuple[Float64[np.ndarray, "groups"], Float64[np.ndarray, "groups"]]:
+) -> tuple[Float64[np.ndarray, " groups"], Float64[np.ndarray, " groups"]]:
     """Mean mem per group of examples and its delete-one-model jackknife standard error.
 
-    Leaving out model k moves mem_i by (p_in − c)/(n_in − 1) if k had i in, by −(p_out − c)/(n_out − 1)
-    if out, c = "k is right on i": no model is estimated twice. An example whose mem is undefined
+    Leaving out model k moves mem_i by (p_in − c)/(n_in − 1) if k had i in, by −(p_out − c)/(n_out −
+    1) if out, c = "k is right on i": no model is estimated twice. An example whose mem is undefined
     counts in no mean; one that only one model has seen (or not seen) cannot be left out of that
     model and adds nothing to that model's replicate. NaN for a group without a defined example, and
     for the error of a single model.
@@ -188,7 +198,10 @@ def share_above(
         mem = _weighted_memorization(weights, membership[:, block], correct[:, block])
         above += _above(mem, threshold).sum(axis=1)
         known += (~np.isnan(mem)).sum(axis=1)
-    shares = above / known
+    with np.errstate(invalid="ignore"):
+        shares = above / known
+    # A replicate of very few models may leave no example with models on both sides.
+    shares = shares[known > 0]
     corrected = value - 2 * (float(shares.mean()) - value)
     error, degrees = np.array([shares.std(ddof=1)]), np.array([n_models - 1.0])
     half = float(student(np.zeros(1), error, degrees, confidence=confidence)[1][0])
@@ -219,12 +232,8 @@ def mem_max(estimate: Memorization, *, confidence: float = 0.95) -> Estimate:
     return Estimate(float(np.nanmax(estimate.mem)), float(low.max()), float(high.max()), n_models)
 
 
-def blocks(n: int, size: int = BLOCK) -> Iterator[slice]:
-    """Slices that cover ``range(n)`` in steps of ``size``."""
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))
-
-
-def _check_counts(name: str, correct: Int[np.ndarray, "n"], models: Int[np.ndarray, "n"]) -> None:
+def check_counts(name: str, correct: Int[np.ndarray, " n"], models: Int[np.ndarray, " n"]) -> None:
+    """Refuse counts of right models that are negative or above the number of models."""
     if (correct < 0).any() or (correct > models).any():
         worst = int(np.flatnonzero((correct < 0) | (correct > models))[0])
         raise BadInput(
@@ -233,6 +242,11 @@ def _check_counts(name: str, correct: Int[np.ndarray, "n"], models: Int[np.ndarr
             f"must lie between 0 and the {int(models[worst])} models it counts",
             "Check that membership and correctness have the same models in the same order.",
         )
+
+
+def blocks(n: int, size: int = BLOCK) -> Iterator[slice]:
+    """Slices that cover ``range(n)`` in steps of ``size``."""
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
 def _leave_one_out_shift(

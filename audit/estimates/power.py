@@ -7,12 +7,16 @@ over at most nine representative splits (equal slices of their distribution).
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import count
+
 import numpy as np
 from jaxtyping import Float64, Int, Int64
 from scipy import optimize, stats
 
 from audit.estimates.bounds import Bound
 from audit.estimates.exact_test import (
+    LARGEST_EXACT,
     fisher_p,
     last_column,
     log_order,
@@ -23,8 +27,6 @@ from audit.estimates.exact_test import (
 ENOUGH_POWER = 0.8
 """Power from which "nothing was refuted" may be called *consistent* (method §4)."""
 MOST_MODELS = 1_000_000
-LARGEST_EXACT = 1000
-"""Models per example up to which the exact unconditional form decides; Fisher's form above."""
 _SLICES = 9
 _COLUMNS = 60
 _SMOOTH = 2000
@@ -39,8 +41,8 @@ def average_power(
     *,
     p_in: float = 0.99,
     p_out: float = 0.01,
-    n_in: Int[np.ndarray, "n"] | None = None,
-    n_out: Int[np.ndarray, "n"] | None = None,
+    n_in: Int[np.ndarray, " n"] | None = None,
+    n_out: Int[np.ndarray, " n"] | None = None,
     slices: int = _SLICES,
 ) -> float:
     """Chance that an example with ``p_in`` > ``p_out`` has p ≤ ``level`` in some direction.
@@ -50,16 +52,16 @@ def average_power(
     """
     if n_in is None or n_out is None:
         middles = (np.arange(slices) + 0.5) / slices
-        slices = stats.binom.ppf(middles, models, p).astype(np.int64)
-        sizes = np.stack([slices, models - slices], axis=1)
+        inside = stats.binom.ppf(middles, models, p).astype(np.int64)
+        sizes = np.stack([inside, models - inside], axis=1)
     else:
         order = np.argsort(n_in, kind="stable")
         middles = ((np.arange(slices) + 0.5) / slices * n_in.size).astype(np.int64)
         chosen = order[np.minimum(middles, n_in.size - 1)]
         sizes = np.stack([n_in[chosen], n_out[chosen]], axis=1).astype(np.int64)
-    distinct, weight = np.unique(sizes, axis=0, return_counts=True)
-    powers = [_power(int(a), int(b), bound, level, p_in, p_out) for a, b in distinct]
-    return float(np.average(powers, weights=weight))
+    splits = Counter((int(a), int(b)) for a, b in sizes)
+    powers = [_power(a, b, bound, level, p_in, p_out) for a, b in splits]
+    return float(np.average(powers, weights=list(splits.values())))
 
 
 def smallest_number_of_models(
@@ -90,19 +92,19 @@ def smallest_number_of_models(
         low, high = (low, middle) if enough(middle, 1) else (middle, high)
     if 10 * high > _SMOOTH:
         return 10 * high
-    while not enough(high, _SLICES):
-        high += 1
+    if not enough(high, _SLICES):
+        return 10 * next(tens for tens in count(high + 1) if enough(tens, _SLICES))
     while high > 1 and enough(high - 1, _SLICES):
         high -= 1
     return 10 * high
 
 
 def critical_log_order(n_1: int, n_2: int, bound: Bound, level: float) -> float:
-    """Largest ln S with p ≤ ``level`` among the tables of (n₁, n₂); below it, everything is refuted."""
+    """Largest ln S with p ≤ ``level`` among the tables of (n₁, n₂); all below it is refuted."""
     fisher = _fisher_critical(level)
     if n_1 + n_2 > LARGEST_EXACT:
         return fisher
-    columns = np.arange(last_column(n_1, n_2, bound) + 1)
+    columns = np.arange(last_column(n_2, bound) + 1)
     surely = staircase(fisher, columns, n_1, n_2, bound)
     possibly = staircase(float(np.log(level)), columns, n_1, n_2, bound)
     # Only tables between the two can differ: S ≤ exact p ≤ S(1 − ln S).
@@ -147,7 +149,7 @@ def _power(n_in: int, n_out: int, bound: Bound, level: float, p_in: float, p_out
 
 def _representative(
     n: int, p: float
-) -> tuple[Int64[np.ndarray, "values"], Float64[np.ndarray, "values"]]:
+) -> tuple[Int64[np.ndarray, " values"], Float64[np.ndarray, " values"]]:
     """Values of a binomial with their weights: all likely ones, or as many equal slices."""
     first, last = (int(v) for v in stats.binom.ppf([1e-6, 1 - 1e-6], n, p))
     if last - first < _COLUMNS:
@@ -164,4 +166,4 @@ def _fisher_critical(level: float) -> float:
     def excess(log_s: float) -> float:
         return float(fisher_p(np.array([log_s]))[0]) - level
 
-    return float(optimize.brentq(excess, -700.0, 0.0, xtol=1e-12))
+    return float(optimize.root_scalar(excess, bracket=(-700.0, 0.0), xtol=1e-12).root)

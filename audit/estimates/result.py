@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,13 @@ class Estimate:
     def to_json(self) -> dict[str, float | int | None]:
         """Plain JSON: NaN and infinities become null, which JSON has and NaN it has not."""
         return {
-            k: (None if isinstance(v, float) and not math.isfinite(v) else v)
-            for k, v in asdict(self).items()
+            "value": to_json_number(self.value),
+            "low": to_json_number(self.low),
+            "high": to_json_number(self.high),
+            "n": self.n,
         }
+
+
+def to_json_number(value: float) -> float | None:
+    """``value`` for JSON, which has neither NaN nor infinities: those become null."""
+    return float(value) if math.isfinite(value) else None

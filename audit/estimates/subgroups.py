@@ -1,7 +1,7 @@
 """Accuracy, loss, memorization and multiplicity of each subgroup (method §7).
 
-Every function takes ``codes`` (the subgroup of each example, 0 … n_groups − 1) and returns one entry
-per subgroup. A subgroup without examples is there, with NaN: absent is a finding, too.
+Every function takes ``codes`` (the subgroup of each example, 0 … n_groups − 1) and returns one
+entry per subgroup. A subgroup without examples is there, with NaN: absent is a finding, too.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class SubgroupLoss(CrossedMeans):
     ``p_value``: two-sided, of "no loss and no gain"; ``p_adjusted``: Holm over the subgroups.
     """
 
-    p_value: Float64[np.ndarray, "groups"]
-    p_adjusted: Float64[np.ndarray, "groups"]
+    p_value: Float64[np.ndarray, " groups"]
+    p_adjusted: Float64[np.ndarray, " groups"]
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class SubgroupMemorization:
     and that are in no mean.
     """
 
-    mean: Float64[np.ndarray, "groups"]
-    standard_error: Float64[np.ndarray, "groups"]
-    low: Float64[np.ndarray, "groups"]
-    high: Float64[np.ndarray, "groups"]
-    n: Int64[np.ndarray, "groups"]
-    n_undefined: Int64[np.ndarray, "groups"]
+    mean: Float64[np.ndarray, " groups"]
+    standard_error: Float64[np.ndarray, " groups"]
+    low: Float64[np.ndarray, " groups"]
+    high: Float64[np.ndarray, " groups"]
+    n: Int64[np.ndarray, " groups"]
+    n_undefined: Int64[np.ndarray, " groups"]
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class FrequencyBins:
     """
 
     names: tuple[str, ...]
-    codes: Int64[np.ndarray, "groups"]
+    codes: Int64[np.ndarray, " groups"]
 
 
 def subgroup_accuracy(
     correct: Bool[np.ndarray, "models n_test"],
-    codes: Int[np.ndarray, "n_test"],
+    codes: Int[np.ndarray, " n_test"],
     n_groups: int,
     *,
     confidence: float = 0.95,
@@ -71,7 +71,7 @@ def subgroup_accuracy(
     """
     _check_codes(codes, n_groups)
     means = crossed_means(
-        correct.astype(np.int8), codes, n_groups, limits=(0, 1), confidence=confidence
+        correct.astype(np.int8), codes, n_groups, limits=(0.0, 1.0), confidence=confidence
     )
     if correct.shape[0] > 1:
         return means
@@ -83,7 +83,7 @@ def subgroup_accuracy(
 def subgroup_loss(
     correct_standard: Bool[np.ndarray, "models n_test"],
     correct_dp: Bool[np.ndarray, "models n_test"],
-    codes: Int[np.ndarray, "n_test"],
+    codes: Int[np.ndarray, " n_test"],
     n_groups: int,
     *,
     confidence: float = 0.95,
@@ -95,7 +95,7 @@ def subgroup_loss(
     """
     _check_codes(codes, n_groups)
     cells = correct_standard.astype(np.int8) - correct_dp.astype(np.int8)
-    means = crossed_means(cells, codes, n_groups, limits=(-1, 1), confidence=confidence)
+    means = crossed_means(cells, codes, n_groups, limits=(-1.0, 1.0), confidence=confidence)
     p_value = means.p_values()
     return SubgroupLoss(**vars(means), p_value=p_value, p_adjusted=holm(p_value))
 
@@ -103,7 +103,7 @@ def subgroup_loss(
 def subgroup_mean_memorization(
     membership: Bool[np.ndarray, "models n"],
     correct: Bool[np.ndarray, "models n"],
-    codes: Int[np.ndarray, "n"],
+    codes: Int[np.ndarray, " n"],
     n_groups: int,
     *,
     confidence: float = 0.95,
@@ -134,8 +134,8 @@ def subgroup_mean_memorization(
 
 
 def multiplicity(
-    correct: Bool[np.ndarray, "models n_test"], codes: Int[np.ndarray, "n_test"], n_groups: int
-) -> Float64[np.ndarray, "groups"]:
+    correct: Bool[np.ndarray, "models n_test"], codes: Int[np.ndarray, " n_test"], n_groups: int
+) -> Float64[np.ndarray, " groups"]:
     """Predictive multiplicity: mean of 2q(1 − q), q = share of the models that are right.
 
     The chance that two of the models, drawn with replacement, disagree about being right: 0 where
@@ -146,7 +146,7 @@ def multiplicity(
     return _group_means(2 * q * (1 - q), codes, n_groups)
 
 
-def frequency_bins(counts: Int[np.ndarray, "groups"], n: int) -> FrequencyBins:
+def frequency_bins(counts: Int[np.ndarray, " groups"], n: int) -> FrequencyBins:
     """Bin subgroups by count/n in powers of two, exactly (no rounding of logarithms).
 
     Raises:
@@ -165,8 +165,8 @@ def frequency_bins(counts: Int[np.ndarray, "groups"], n: int) -> FrequencyBins:
 
 
 def _group_means(
-    values: Float64[np.ndarray, "n"], codes: Int[np.ndarray, "n"], n_groups: int
-) -> Float64[np.ndarray, "groups"]:
+    values: Float64[np.ndarray, " n"], codes: Int[np.ndarray, " n"], n_groups: int
+) -> Float64[np.ndarray, " groups"]:
     """Mean of the defined values per group; NaN where there are none."""
     defined = ~np.isnan(values)
     sums = np.bincount(codes[defined], weights=values[defined], minlength=n_groups)
@@ -175,7 +175,7 @@ def _group_means(
         return sums / sizes
 
 
-def _check_codes(codes: Int[np.ndarray, "n"], n_groups: int) -> None:
+def _check_codes(codes: Int[np.ndarray, " n"], n_groups: int) -> None:
     if codes.size and (codes.min() < 0 or codes.max() >= n_groups):
         worst = int(codes[(codes < 0) | (codes >= n_groups)][0])
         raise BadInput(

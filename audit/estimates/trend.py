@@ -1,4 +1,4 @@
-"""Does an outcome change with the frequency of a subgroup? Random-effects meta-regression (method §7).
+"""Does an outcome change with a subgroup's frequency? Random-effects meta-regression (method §7).
 
 Each subgroup contributes an outcome y_g with a known standard error s_g; the model is
 
@@ -21,6 +21,7 @@ from jaxtyping import Float, Float64, Int
 from scipy import optimize, stats
 
 from audit.errors import BadInput
+from audit.estimates.intervals import student
 from audit.estimates.result import Estimate
 
 METHOD = "random-effects meta-regression, Knapp–Hartung"
@@ -35,8 +36,8 @@ class Trend:
     """Change of the outcome per doubling of the training frequency; ``n`` counts subgroups.
 
     ``difficulty_slope`` is None unless a difficulty was given and there are 12 groups or more; then
-    ``slope`` is the change at equal difficulty. ``n_groups`` of the ``n_given`` subgroups enter: the
-    others have no outcome, no error or no training example. ``tau``: spread between subgroups
+    ``slope`` is the change at equal difficulty. ``n_groups`` of the ``n_given`` subgroups enter;
+    the others have no outcome, no error or no training example. ``tau``: spread between subgroups
     beyond noise and trend.
     """
 
@@ -52,11 +53,11 @@ class Trend:
 
 
 def trend(
-    outcome: Float[np.ndarray, "groups"],
-    standard_error: Float[np.ndarray, "groups"],
-    n_train: Int[np.ndarray, "groups"],
+    outcome: Float[np.ndarray, " groups"],
+    standard_error: Float[np.ndarray, " groups"],
+    n_train: Int[np.ndarray, " groups"],
     *,
-    difficulty: Float[np.ndarray, "groups"] | None = None,
+    difficulty: Float[np.ndarray, " groups"] | None = None,
     margin: float | None = None,
     alpha: float = 0.05,
 ) -> Trend:
@@ -80,36 +81,40 @@ def trend(
     if difficulty is not None:
         used &= np.isfinite(difficulty)
     n = int(used.sum())
-    doublings = np.log2(n_train[used].astype(np.float64))
-    columns = [np.ones(n), doublings]
+    columns = [np.ones(n), np.log2(n_train[used].astype(np.float64))]
     if difficulty is not None and n >= FEWEST_FOR_DIFFICULTY:
         columns.append(difficulty[used].astype(np.float64))
     design = np.stack(columns, axis=1)
-    degrees = n - design.shape[1]
+    degrees = float(n - design.shape[1])
     if degrees < 1 or np.linalg.matrix_rank(design) < design.shape[1]:
         nothing = Estimate(np.nan, np.nan, np.nan, n)
         return Trend(nothing, np.nan, np.nan, np.nan, None, n, outcome.size, "too_few_groups")
     beta, errors, tau = meta_regression(outcome[used], standard_error[used] ** 2, design)
-    t = float(stats.t.ppf(1 - alpha / 2, degrees))
-    estimates = [Estimate(float(b), float(b - t * e), float(b + t * e), n)
-                 for b, e in zip(beta, errors, strict=True)]  # fmt: skip
+    low, high = student(beta, errors, np.full(beta.size, degrees), confidence=1 - alpha)
+    estimates = [
+        Estimate(float(b), float(lo), float(hi), n)
+        for b, lo, hi in zip(beta, low, high, strict=True)
+    ]
     p_value = float(2 * stats.t.sf(abs(beta[1]) / errors[1], degrees))
-    verdict: Verdict = "inconclusive"
-    if n < FEWEST_FOR_A_VERDICT:
-        verdict = "too_few_groups"
-    elif p_value <= alpha:
-        verdict = "shown"
-    elif margin is not None and within_margin(beta[1], errors[1], degrees, margin, alpha):
-        verdict = "equivalent"
+    flat = margin is not None and within_margin(beta[1], errors[1], degrees, margin, alpha)
     second = estimates[2] if len(estimates) > 2 else None
+    verdict = _verdict(n, p_value <= alpha, flat)
     return Trend(estimates[1], p_value, tau, float(beta[0]), second, n, outcome.size, verdict)
 
 
+def _verdict(n_groups: int, shown: bool, flat: bool) -> Verdict:
+    if n_groups < FEWEST_FOR_A_VERDICT:
+        return "too_few_groups"
+    if shown:
+        return "shown"
+    return "equivalent" if flat else "inconclusive"
+
+
 def meta_regression(
-    outcome: Float[np.ndarray, "groups"],
-    variance: Float[np.ndarray, "groups"],
+    outcome: Float[np.ndarray, " groups"],
+    variance: Float[np.ndarray, " groups"],
     design: Float64[np.ndarray, "groups coefficients"],
-) -> tuple[Float64[np.ndarray, "coefficients"], Float64[np.ndarray, "coefficients"], float]:
+) -> tuple[Float64[np.ndarray, " coefficients"], Float64[np.ndarray, " coefficients"], float]:
     """Coefficients, their Knapp–Hartung standard errors, and τ.
 
     Needs more groups than coefficients and a design of full rank.
@@ -125,8 +130,8 @@ def meta_regression(
 
 
 def paule_mandel(
-    outcome: Float[np.ndarray, "groups"],
-    variance: Float[np.ndarray, "groups"],
+    outcome: Float[np.ndarray, " groups"],
+    variance: Float[np.ndarray, " groups"],
     design: Float64[np.ndarray, "groups coefficients"],
 ) -> float:
     """τ²: where the weighted residual sum of squares equals its degrees of freedom, at least 0."""
@@ -140,7 +145,7 @@ def paule_mandel(
     high = float(variance.mean())
     while excess(high) > 0:
         high *= 2
-    return float(optimize.brentq(excess, 0.0, high, xtol=1e-12 * high))
+    return float(optimize.root_scalar(excess, bracket=(0.0, high), xtol=1e-12 * high).root)
 
 
 def within_margin(
@@ -152,11 +157,11 @@ def within_margin(
 
 
 def _weighted_fit(
-    outcome: Float[np.ndarray, "groups"],
-    variance: Float[np.ndarray, "groups"],
+    outcome: Float[np.ndarray, " groups"],
+    variance: Float[np.ndarray, " groups"],
     design: Float64[np.ndarray, "groups coefficients"],
 ) -> tuple[
-    Float64[np.ndarray, "coefficients"],
+    Float64[np.ndarray, " coefficients"],
     Float64[np.ndarray, "coefficients coefficients"],
     float,
 ]:

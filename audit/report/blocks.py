@@ -57,11 +57,15 @@ def chart(kind: str, title: str, description: str, data: Json, colour: str) -> J
     }  # fmt: skip
 
 
-def figure(charts: Sequence[Json], caption: str, numbers: Json | None, wide: bool = False) -> Json:
+def figure(charts: Sequence[Json], caption: str, numbers: Json, wide: bool = False) -> Json:
     """One or more charts, their caption, and the table with the same numbers beside them.
 
     ``wide``: the table has many columns and goes below the charts instead.
     """
     return {
-        "type": "figure", "charts": list(charts), "caption": caption, "table": numbers, "wide": wide,
-    }  # fmt: skip
+        "type": "figure",
+        "charts": list(charts),
+        "caption": caption,
+        "table": numbers,
+        "wide": wide,
+    }

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int
 from scipy import stats
 
-from audit.report.words import Json, finite, name, part
+from audit.report.frames import records, rows_known, values
+from audit.report.words import Json, finite, name, part, plain_number
 
 HISTOGRAM_BIN = 0.05
 PLANE_BINS = 20
@@ -22,26 +24,27 @@ BANDS = 10
 # Upper limits of the count classes of the plane; five sizes and shades can be told apart.
 COUNT_CLASSES = (1, 9, 99, 999)
 CURVE_POINTS = 41
+LINE_POINTS = 21
 _HALF_95 = 1.96
 
 
-def histogram(mem: pd.Series, low: float, high: float) -> Json:
+def histogram(mem: Float[np.ndarray, " n"], low: float, high: float) -> Json:
     """Counts of ``mem`` in bins of .05 from ``low`` to ``high``; undefined values are counted."""
     bins = round((high - low) / HISTOGRAM_BIN)
     edges = np.round(low + HISTOGRAM_BIN * np.arange(bins + 1), 10)
-    values = mem[mem.notna()].to_numpy(dtype=float)
+    known = mem[~np.isnan(mem)]
     # Guarded against .15 landing below its own edge: binary fractions, not data, would decide.
-    index = np.clip(np.floor((values - low) / HISTOGRAM_BIN + 1e-9).astype(int), 0, bins - 1)
+    index = np.clip(np.floor((known - low) / HISTOGRAM_BIN + 1e-9).astype(int), 0, bins - 1)
     return {
         "edges": edges.tolist(),
         "counts": np.bincount(index, minlength=bins).tolist(),
-        "undefined": int(mem.isna().sum()),
+        "undefined": len(mem) - len(known),
     }
 
 
-def histogram_range(mem: pd.Series) -> tuple[float, float]:
+def histogram_range(mem: Float[np.ndarray, " n"]) -> tuple[float, float]:
     """The common range of the histograms of all arms: whole bins around the data, at least 0–1."""
-    lowest = min(0.0, float(mem.min())) if mem.notna().any() else 0.0
+    lowest = min(0.0, float(np.min(mem, initial=0.0, where=~np.isnan(mem))))
     low = math.floor(round(lowest / HISTOGRAM_BIN, 9)) * HISTOGRAM_BIN
     return round(max(-1.0, low), 10), 1.0
 
@@ -53,14 +56,13 @@ def plane(rows: pd.DataFrame) -> Json:
     curve the highest p_in allowed at each p_out (``upper``), and the lowest (``lower``), which is
     the same curve with in and out exchanged (both bounds are symmetric in the two, method §4).
     """
-    known = rows[rows.p_in.notna() & rows.p_out.notna()]
-    x = np.minimum((known.p_out.to_numpy(float) * PLANE_BINS + 1e-9).astype(int), PLANE_BINS - 1)
-    y = np.minimum((known.p_in.to_numpy(float) * PLANE_BINS + 1e-9).astype(int), PLANE_BINS - 1)
+    known = rows_known(rows, "p_in", "p_out")
+    x, y = (_bin(values(known, column), PLANE_BINS) for column in ("p_out", "p_in"))
     counts = np.bincount(x * PLANE_BINS + y, minlength=PLANE_BINS**2)
     cells = [
         {
-            "x": (i // PLANE_BINS) / PLANE_BINS,
-            "y": (i % PLANE_BINS) / PLANE_BINS,
+            "x": int(i // PLANE_BINS) / PLANE_BINS,
+            "y": int(i % PLANE_BINS) / PLANE_BINS,
             "count": int(counts[i]),
             "level": int(np.searchsorted(COUNT_CLASSES, counts[i])),
         }
@@ -74,17 +76,21 @@ def plane(rows: pd.DataFrame) -> Json:
     }
 
 
+def _bin(share: Float[np.ndarray, " n"], bins: int) -> Int[np.ndarray, " n"]:
+    """Index of the bin of each share; 1 belongs to the last (guarded as in ``histogram``)."""
+    return np.minimum((share * bins + 1e-9).astype(int), bins - 1)
+
+
 def _limits(known: pd.DataFrame, column: str) -> dict[str, list[Json]]:
     """The upper and lower limit of p_in over the observed p_out; empty without a curve."""
-    curve = known[["p_out", column]].dropna().drop_duplicates().sort_values("p_out")
-    if len(curve) < 2:
+    curve = rows_known(known, column)
+    x, first = np.unique(values(curve, "p_out"), return_index=True)
+    if len(x) < 2:
         return {"upper": [], "lower": []}
-    x, upper = np.append(curve.p_out, 1.0), np.append(curve[column], 1.0)
+    upper = values(curve, column)[first]
     grid = np.linspace(x[0], 1, CURVE_POINTS)
-    pairs = [
-        (round(float(g), 4), round(float(u), 4))
-        for g, u in zip(grid, np.interp(grid, x, upper), strict=True)
-    ]
+    limit = np.interp(grid, np.append(x, 1.0), np.append(upper, 1.0))
+    pairs = [(round(float(g), 4), round(float(u), 4)) for g, u in zip(grid, limit, strict=True)]
     return {
         "upper": [{"x": g, "y": u} for g, u in pairs],
         "lower": [{"x": u, "y": g} for g, u in pairs],
@@ -93,84 +99,98 @@ def _limits(known: pd.DataFrame, column: str) -> dict[str, list[Json]]:
 
 def bands(rows: pd.DataFrame) -> list[Json]:
     """The plane in ten bands of p_out: how many examples, how high p_in goes, how many above."""
-    known = rows[rows.p_in.notna() & rows.p_out.notna()]
-    band = np.minimum((known.p_out.to_numpy(float) * BANDS + 1e-9).astype(int), BANDS - 1)
-    return [
-        {
-            "from": b / BANDS,
-            "to": (b + 1) / BANDS,
-            "n": len(part_),
-            "median": float(part_.p_in.median()),
-            "max": float(part_.p_in.max()),
-            "above_bound": int((part_.p_in > part_.bound).sum()),
-            "above_tradeoff": int((part_.p_in > part_.tradeoff_bound).sum())
-            if part_.tradeoff_bound.notna().any()
-            else None,
-        }
-        for b, part_ in known.groupby(band)
-    ]
+    known = rows_known(rows, "p_in", "p_out")
+    band = _bin(values(known, "p_out"), BANDS)
+    p_in, bound, tradeoff = (values(known, c) for c in ("p_in", "bound", "tradeoff_bound"))
+    found = []
+    for b in np.unique(band):
+        here = band == b
+        has_curve = bool(np.isfinite(tradeoff[here]).any())
+        above = int((p_in[here] > tradeoff[here]).sum())
+        found.append(
+            {
+                "from": int(b) / BANDS,
+                "to": (int(b) + 1) / BANDS,
+                "n": int(here.sum()),
+                "median": float(np.median(p_in[here])),
+                "max": float(p_in[here].max()),
+                "above_bound": int((p_in[here] > bound[here]).sum()),
+                "above_tradeoff": above if has_curve else None,
+            }
+        )
+    return found
 
 
 def loss_by_frequency(groups: pd.DataFrame, arm: str, trend: Mapping[str, Any] | None) -> Json:
     """Loss of ``arm`` by subgroup against its share of the training set, with the fitted trend."""
     loss = f"loss_{arm}"
-    drawn = groups[groups[loss].notna() & (groups.frequency > 0)]
+    drawn = rows_known(groups, loss, "frequency")
+    drawn = drawn.iloc[np.flatnonzero(values(drawn, "frequency") > 0)]
     points = [
         {
             "frequency": float(row["frequency"]),
-            "loss": 100 * float(row[loss]),
-            "low": 100 * float(row[f"{loss}_low"]),
-            "high": 100 * float(row[f"{loss}_high"]),
             "n_test": int(row["n_test"]),
+            **_points_of(row, loss),
         }
-        for row in drawn.to_dict("records")
+        for row in records(drawn)
     ]
     return {
         "points": points,
-        "line": _line(drawn, loss, trend),
+        "line": _line(rows_known(drawn, f"{loss}_low", f"{loss}_high"), loss, trend),
         "left_out": len(groups) - len(drawn),
     }
 
 
-def _line(drawn: pd.DataFrame, loss: str, trend: Mapping[str, Any] | None) -> list[Json]:
-    """The trend line and its 95 % band, in points.
+def _points_of(row: Mapping[str, Any], loss: str) -> Json:
+    """A loss and its interval in percentage points; a missing limit stays undefined."""
+    limits = {"loss": row[loss], "low": row[f"{loss}_low"], "high": row[f"{loss}_high"]}
+    return {key: 100 * float(x) if finite(x) else None for key, x in limits.items()}
 
-    The line has the fitted slope and runs through the precision-weighted mean of the subgroups, as
-    every weighted regression line does (weights 1/(se² + τ²), se from each interval); the band adds
-    the variance of that mean to the slope's, which are uncorrelated there.
+
+def _line(drawn: pd.DataFrame, loss: str, trend: Mapping[str, Any] | None) -> list[Json]:
+    """The fitted trend line and its 95 % band, in points; empty without a fit.
+
+    Slope and intercept are the fit's (against log2 of the training count). The band adds the
+    variance of the line at the precision-weighted mean frequency (weights 1/(se² + τ²), se from
+    each subgroup's interval) to the slope's: the two are uncorrelated there.
     """
-    slope = (trend or {}).get("slope")
-    value, low, high = (part(slope, k) for k in ("value", "low", "high"))
-    se = (drawn[f"{loss}_high"] - drawn[f"{loss}_low"]).to_numpy(float) / (2 * _HALF_95)
-    if value is None or low is None or high is None or len(drawn) < 3 or not (se > 0).all():
+    fit = trend or {}
+    value, low, high = (part(fit.get("slope"), k) for k in ("value", "low", "high"))
+    intercept, tau = plain_number(fit.get("intercept")), plain_number(fit.get("tau"))
+    se = (values(drawn, f"{loss}_high") - values(drawn, f"{loss}_low")) / (2 * _HALF_95)
+    drawn, se = drawn.iloc[np.flatnonzero(se > 0)], se[se > 0]
+    if None in (value, low, high, intercept) or len(drawn) < 3:
         return []
-    tau = (trend or {}).get("tau")
-    weight = 1 / (se**2 + (float(tau) if finite(tau) else 0.0) ** 2)  # pyright: ignore[reportArgumentType]
-    x, y = np.log2(drawn.frequency.to_numpy(float)), drawn[loss].to_numpy(float)
-    centre_x, centre_y = np.average(x, weights=weight), np.average(y, weights=weight)
+    assert value is not None
+    assert low is not None
+    assert high is not None
+    assert intercept is not None
+    weight = 1 / (se**2 + (tau or 0.0) ** 2)
+    count, frequency = values(drawn, "n_train"), values(drawn, "frequency")
+    x = np.log2(count)
     half_centre = stats.t.ppf(0.975, len(drawn) - 2) / math.sqrt(weight.sum())
-    grid = np.linspace(x.min(), x.max(), 21)
-    middle = centre_y + value * (grid - centre_x)
-    half = np.hypot(half_centre, (high - low) / 2 * (grid - centre_x))
+    grid = np.linspace(x.min(), x.max(), LINE_POINTS)
+    middle = intercept + value * grid
+    half = np.hypot(half_centre, (high - low) / 2 * (grid - np.average(x, weights=weight)))
+    shares = 2**grid * (frequency / count).mean()
     return [
-        {"frequency": float(2**g), "loss": 100 * float(m), "low": 100 * float(m - h), "high": 100 * float(m + h)}
-        for g, m, h in zip(grid, middle, half, strict=True)
+        {"frequency": float(f), "loss": 100 * float(m), "low": 100 * float(m - h),
+         "high": 100 * float(m + h)}
+        for f, m, h in zip(shares, middle, half, strict=True)
     ]  # fmt: skip
 
 
 def forest(groups: pd.DataFrame, arm: str, most: int) -> Json:
     """The ``most`` subgroups that lose most under ``arm``, with intervals; in points."""
     loss = f"loss_{arm}"
-    drawn = groups[groups[loss].notna()].sort_values(loss, ascending=False, kind="stable")
+    drawn = rows_known(groups, loss).sort_values(loss, ascending=False, kind="stable")
     rows = [
         {
             "row": i,
             "name": f"{name(row['subgroup'], 34)} (n={int(row['n_test'])})",
-            "loss": 100 * float(row[loss]),
-            "low": 100 * float(row[f"{loss}_low"]),
-            "high": 100 * float(row[f"{loss}_high"]),
+            **_points_of(row, loss),
         }
-        for i, row in enumerate(drawn.head(most).to_dict("records"))
+        for i, row in enumerate(records(drawn.head(most)))
     ]
     return {"rows": rows, "shown": len(rows), "of": len(groups)}
 
@@ -178,14 +198,14 @@ def forest(groups: pd.DataFrame, arm: str, most: int) -> Json:
 def exposed_and_paying(groups: pd.DataFrame, arm: str, standard: str) -> Json:
     """Per subgroup: memorization under ``standard`` against accuracy loss under ``arm``."""
     loss, mem = f"loss_{arm}", f"mem_{standard}"
-    drawn = groups[groups[loss].notna() & groups[mem].notna()]
-    third = drawn.frequency.quantile(1 / 3) if len(drawn) else math.nan
+    drawn = rows_known(groups, loss, mem)
+    third = np.quantile(values(drawn, "frequency"), 1 / 3) if len(drawn) else math.nan
     points = [
         {
             "mem": float(row[mem]),
             "loss": 100 * float(row[loss]),
             "group": "rarest third" if row["frequency"] <= third else "other subgroups",
         }
-        for row in drawn.to_dict("records")
+        for row in records(drawn)
     ]
     return {"points": points, "left_out": len(groups) - len(drawn)}

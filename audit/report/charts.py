@@ -65,7 +65,7 @@ def _data(values: list[Json]) -> alt.InlineData:
 
 def _layer(*layers: alt.Chart, height: int) -> alt.LayerChart:
     fit = alt.AutoSizeParams(type="fit", contains="padding")
-    return alt.layer(*layers).properties(width=WIDTH, height=height, autosize=fit, padding=4)
+    return alt.LayerChart(layer=list(layers), width=WIDTH, height=height, autosize=fit, padding=4)
 
 
 def _histogram(data: Json, colour: str) -> alt.LayerChart:
@@ -93,9 +93,13 @@ def _histogram(data: Json, colour: str) -> alt.LayerChart:
     ]
     rule = alt.Chart(_data(caps)).mark_rule(color=INK, strokeDash=[4, 3]).encode(x="value:Q")
     layers = [rects, rule]
-    for align, offset, near in (("left", 4, False), ("right", -4, True)):
-        chosen = [c for c in caps if (c["value"] > 0.6) is near]
-        text = alt.Chart(_data(chosen)).mark_text(align=align, dx=offset, baseline="top", color=INK)
+    # A label right of its line, or left of it where the right edge of the chart is near.
+    left = alt.Chart(_data([c for c in caps if c["value"] <= 0.6]))
+    right = alt.Chart(_data([c for c in caps if c["value"] > 0.6]))
+    for text in (
+        left.mark_text(align="left", dx=4, baseline="top", color=INK),
+        right.mark_text(align="right", dx=-4, baseline="top", color=INK),
+    ):
         layers.append(text.encode(x="value:Q", y="y:Q", text="label:N"))
     return _layer(*layers, height=200)
 
@@ -133,9 +137,7 @@ def _plane(data: Json, colour: str) -> alt.LayerChart:  # noqa: ARG001  (the cou
 
 
 def _trend(data: Json, colour: str) -> alt.LayerChart:
-    shares = [p["frequency"] for p in data["points"]]
-    ticks = [2.0**-k for k in range(40) if shares and min(shares) / 2 <= 2.0**-k <= 2 * max(shares)]
-    axis = alt.Axis(values=ticks[:: max(1, len(ticks) // 7)], format=".2~p")
+    axis = alt.Axis(values=_frequency_ticks(data["points"]), format=".2~p")
     title = "share of the training set (each step: double)"
     x = alt.X(
         "frequency:Q",
@@ -147,14 +149,29 @@ def _trend(data: Json, colour: str) -> alt.LayerChart:
     low = alt.Y("low:Q", title=LOSS)
     size = alt.Size("n_test:Q", scale=alt.Scale(domainMin=0, range=[14, 190]), legend=None)
     points, line = _data(data["points"]), _data(data["line"])
+    intervals = _data(_with_interval(data["points"]))
     return _layer(
         _zero(),
         alt.Chart(line).mark_area(color=BAND).encode(x=x, y=low, y2="high:Q"),
-        alt.Chart(points).mark_rule(color=MUTED, opacity=0.45).encode(x=x, y=low, y2="high:Q"),
+        alt.Chart(intervals).mark_rule(color=MUTED, opacity=0.45).encode(x=x, y=low, y2="high:Q"),
         alt.Chart(line).mark_line(color=INK, strokeWidth=1.5).encode(x=x, y=y),
         alt.Chart(points).mark_circle(color=colour, opacity=1).encode(x=x, y=y, size=size),
         height=270,
     )
+
+
+def _with_interval(rows: list[Json]) -> list[Json]:
+    """Rows with both limits: Vega would draw an undefined limit as 0."""
+    return [r for r in rows if r["low"] is not None and r["high"] is not None]
+
+
+def _frequency_ticks(points: list[Json]) -> list[float]:
+    """Powers of two among the shares, at most 7; the ends where fewer than two are among them."""
+    shares = [p["frequency"] for p in points]
+    powers = [2.0**-k for k in range(40) if min(shares) <= 2.0**-k <= max(shares)]
+    if len(powers) < 2:
+        return sorted({min(shares), max(shares)})
+    return powers[:: -(-len(powers) // 7)]
 
 
 def _zero() -> alt.Chart:
@@ -175,7 +192,9 @@ def _forest(data: Json, colour: str) -> alt.LayerChart:
     return _layer(
         chart.mark_rule(color=INK, strokeWidth=1).encode(x="zero:Q", y=top, y2="bottom:Q"),
         chart.mark_rule(color=MUTED, strokeDash=[2, 2]).encode(x="overall:Q", y=top, y2="bottom:Q"),
-        chart.mark_rule(color=colour, strokeWidth=2).encode(x=x, x2="high:Q", y=y),
+        alt.Chart(_data(_with_interval(rows)))
+        .mark_rule(color=colour, strokeWidth=2)
+        .encode(x=x, x2="high:Q", y=y),
         chart.mark_point(color=colour, filled=True, size=50, shape="diamond", opacity=1)
         .encode(x="loss:Q", y=y),
         chart.mark_text(align="left", baseline="middle", limit=WIDTH - 20)

@@ -50,7 +50,7 @@ def claim_section(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json | 
         ["Neighbouring relation", *(inclusion.get("adjacency", "not recorded") for _ in arms)]
     )
     rows.append(["How it was tuned", *(str(facts[a].get("tuning", "not recorded")) for a in arms)])
-    columns = [("", TEXT), *((arm_label(a, run), NUMBER) for a in arms)]
+    columns = [("Quantity", TEXT), *((arm_label(a, run), NUMBER) for a in arms)]
     note = (
         "The native parameters (noise multiplier, sampling rate, steps, clipping norm) let a third "
         "party convert the claim with another accountant. ε printed by different accountants is "
@@ -78,8 +78,8 @@ def _design_words(inclusion: Mapping[str, Any]) -> str:
     if inclusion.get("design") == "poisson":
         return (
             f"Each example is in each model's training subset independently with probability "
-            f"{general(inclusion.get('p'))}, so “in” and “out” are neighbours that differ by adding "
-            "or removing one example: the relation the accountant speaks about."
+            f"{general(inclusion.get('p'))}, so “in” and “out” are neighbours that differ by "
+            "adding or removing one example: the relation the accountant speaks about."
         )
     if inclusion.get("design") == "fixed":
         return (

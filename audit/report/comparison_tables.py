@@ -22,26 +22,45 @@ from audit.report.words import (
 
 
 def comparison_tables(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[Json]:
+    """Trends with frequency, and whether all subgroups lose equally; what was not fitted is absent."""
     blocks = []
     if trends := summary.get("trends"):
-        rows = [[
-            name(t["grouping"]), outcome_words(t, run)[0], count(t.get("n_groups")),
-            slope_words(t)[0], slope_words(t)[1], bare_p(t.get("p_value")),
-            number(t.get("tau"), 3), LABELS[t["verdict"]][0],
-        ] for t in trends]  # fmt: skip
-        columns = [("Grouping", TEXT), ("Outcome", TEXT), ("Groups", NUMBER)]
-        columns += [("Slope per doubling", NUMBER), ("95 % interval", NUMBER), ("p", NUMBER)]
-        columns += [("τ", NUMBER), ("Verdict", TEXT)]
-        method = trends[0].get("method") or "random-effects meta-regression, Knapp–Hartung"
-        blocks.append(table(
-            "Trends with frequency", columns, rows,
-            f"Method: {method}. A negative slope: the rarer the subgroup, the larger the outcome. "
-            "τ is the spread between subgroups beyond noise. Under 8 groups no verdict is given. "
-            "Frequency and difficulty are confounded: a rare subgroup may also be a hard one.",
-        ))  # fmt: skip
+        blocks.append(_trends(run, trends))
     if disparity := summary.get("disparity"):
         blocks.append(_equal_losses(run, disparity))
     return blocks
+
+
+def _trends(run: Mapping[str, Any], trends: Sequence[Mapping[str, Any]]) -> Json:
+    rows = []
+    for t in trends:
+        slope, ends = slope_words(t)
+        adjusted = slope_words(t, "slope_at_equal_difficulty")
+        has_adjusted = part(t.get("slope_at_equal_difficulty"), "value") is not None
+        rows.append([
+            name(t["grouping"]),
+            outcome_words(t, run)[0],
+            count(t.get("n_groups")),
+            slope,
+            ends,
+            bare_p(t.get("p_value")),
+            f"{adjusted[0]} ({adjusted[1]})" if has_adjusted else "not fitted",
+            number(t.get("tau"), 3),
+            LABELS[t["verdict"]][0],
+        ])  # fmt: skip
+    columns = [("Grouping", TEXT), ("Outcome", TEXT), ("Groups", NUMBER)]
+    columns += [("Slope per doubling", NUMBER), ("95 % interval", NUMBER), ("p", NUMBER)]
+    columns += [("At equal difficulty", NUMBER), ("τ", NUMBER), ("Verdict", TEXT)]
+    method = trends[0].get("method") or "random-effects meta-regression, Knapp–Hartung"
+    return table(
+        "Trends with frequency",
+        columns,
+        rows,
+        f"Method: {method}. A negative slope: the rarer the subgroup, the larger the outcome. τ is "
+        "the spread between subgroups beyond noise. Under 8 groups no verdict is given. A rare "
+        "subgroup may also be a hard one: “at equal difficulty” fits both (12 groups or more; "
+        "difficulty is the error of standard models on training examples they did not see).",
+    )
 
 
 def _equal_losses(run: Mapping[str, Any], disparity: Sequence[Mapping[str, Any]]) -> Json:
@@ -57,7 +76,7 @@ def _equal_losses(run: Mapping[str, Any], disparity: Sequence[Mapping[str, Any]]
             name(d.get("worst_subgroup") or "–"),
             shown(part(d.get("worst_loss"), "value")),
             shown(part(excess, "value")),
-            interval(part(excess, "low"), part(excess, "high"), 100, 1),
+            interval(part(excess, "low"), part(excess, "high"), 100.0, 1),
             bare_p(d.get("worst_p_holm")),
             number(d.get("cochran_q"), 1),
             bare_p(d.get("q_p_value")),

@@ -22,7 +22,7 @@ from audit.report.page_one import page_one
 from audit.report.provenance_section import provenance_section
 from audit.report.subgroup_section import main_grouping, subgroup_section
 from audit.report.verdicts import label
-from audit.report.words import Json, count, general, interval, name, number
+from audit.report.words import Json, count, general, interval, name, not_estimable, number
 
 SCHEMA_VERSION = 1
 
@@ -109,7 +109,7 @@ def _number_charts(sections: list[Json]) -> None:
 def _all_findings(found: list[Json]) -> Json:
     rows = []
     for f in found:
-        shown = f"not estimable (n={count(f['n'])})" if f["value"] is None else general(f["value"], 4)
+        shown = not_estimable(f["n"]) if f["value"] is None else general(f["value"], 4)
         if f["low"] is not None:
             shown += f" ({interval(f['low'], f['high'])})"
         rows.append([

@@ -10,6 +10,7 @@ import pandas as pd
 from audit.report import chart_data
 from audit.report.blocks import NUMBER, TEXT, chart, figure, section, table, text
 from audit.report.colours import PRIVATE
+from audit.report.frames import records, rows_of
 from audit.report.subgroup_section import main_grouping
 from audit.report.subgroup_tables import MOST_ROWS, WORST
 from audit.report.words import (
@@ -17,9 +18,10 @@ from audit.report.words import (
     Json,
     arm_label,
     count,
+    estimate,
     finite,
-    interval,
     name,
+    not_estimable,
     number,
     private_arms,
 )
@@ -28,15 +30,17 @@ from audit.report.words import (
 def exposed_section(
     run: Mapping[str, Any], summary: Mapping[str, Any], subgroups: pd.DataFrame
 ) -> Json | None:
-    """Memorization without privacy beside accuracy loss with it, per subgroup of the main grouping."""
+    """Memorization without privacy beside accuracy loss with it, over the main grouping."""
     arms, main = private_arms(summary, run), main_grouping(subgroups)
     if main is None or not arms or f"mem_{STANDARD}" not in subgroups:
         return None
-    rows = subgroups[subgroups.grouping == main]
-    blocks = [text(
-        "A subgroup that standard training memorizes is exposed without privacy; one that loses "
-        "accuracy pays for it. This section shows both for the same subgroups.",
-    )]  # fmt: skip
+    rows = rows_of(subgroups, "grouping", main)
+    blocks = [
+        text(
+            "A subgroup that standard training memorizes is exposed without privacy; one that "
+            "loses accuracy pays for it. This section shows both for the same subgroups.",
+        )
+    ]
     for arm in arms:
         data = chart_data.exposed_and_paying(rows, arm, STANDARD)
         label = arm_label(arm, run)
@@ -47,8 +51,8 @@ def exposed_section(
         )  # fmt: skip
         caption = (
             f"Each point is a subgroup by “{name(main)}”: to the right, memorized more without "
-            f"privacy; higher, losing more with it ({label}). Diamonds: the rarest third. Subgroups "
-            f"not drawn for want of test examples: {count(data['left_out'])}."
+            f"privacy; higher, losing more with it ({label}). Diamonds: the rarest third. "
+            f"Subgroups not drawn for want of test examples: {count(data['left_out'])}."
         )
         blocks.append(
             figure([drawn] if data["points"] else [], caption, _exposed(rows, arm, label))
@@ -60,17 +64,17 @@ def _exposed(rows: pd.DataFrame, arm: str, label: str) -> Json:
     ordered = rows.sort_values(f"mem_{STANDARD}", ascending=False, kind="stable")
     keep = ordered if len(ordered) <= MOST_ROWS else ordered.head(WORST)
     cells = []
-    for r in keep.to_dict("records"):
-        mem, n_test = r[f"mem_{STANDARD}"], r["n_test"]
-        ends = interval(r[f"mem_{STANDARD}_low"], r[f"mem_{STANDARD}_high"], digits=2)
-        loss = number(100 * r[f"loss_{arm}"], 1) if finite(r[f"loss_{arm}"]) else (
-            f"not estimable (n={count(n_test)})"
-        )  # fmt: skip
-        cells.append([
-            name(r["subgroup"]), count(r["n_train"]),
-            f"{number(mem, 2)} ({ends})" if finite(mem) else f"not estimable (n={count(r['n_train'])})",
-            loss,
-        ])  # fmt: skip
+    for r in records(keep):
+        loss, mem = r[f"loss_{arm}"], f"mem_{STANDARD}"
+        of_mem = {"value": r[mem], "low": r[f"{mem}_low"], "high": r[f"{mem}_high"]}
+        cells.append(
+            [
+                name(r["subgroup"]),
+                count(r["n_train"]),
+                estimate({**of_mem, "n": r["n_train"]}, digits=2),
+                number(100 * loss, 1) if finite(loss) else not_estimable(r["n_test"]),
+            ]
+        )
     columns = [("Subgroup", TEXT), ("n train", NUMBER), ("Memorization, standard", NUMBER)]
     columns += [("Loss (points)", NUMBER)]
     left = len(ordered) - len(keep)

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from audit.report.blocks import NUMBER, TEXT, section, table, text
+from audit.report.frames import records, rows_of
 from audit.report.words import Json, arm_label, count, estimate, general, interval, number, percent
 
 MOST_PAIRS = 10
@@ -22,7 +23,8 @@ def influence_section(
         return None
     rows = [
         ["Pairs tested", *(count(i.get("pairs_tested")) for i in arms.values())],
-        ["Pairs the cuts alone would give", *(count(i.get("pairs_by_cuts")) for i in arms.values())],
+        ["Pairs the cuts alone would give",
+         *(count(i.get("pairs_by_cuts")) for i in arms.values())],
         ["Pairs reported (cuts and false discovery rate)",
          *(count(i.get("pairs_reported")) for i in arms.values())],
         ["False discovery rate", *(percent(i.get("fdr"), 0) for i in arms.values())],
@@ -34,11 +36,12 @@ def influence_section(
         ["Mean influence re-estimated on other models",
          *(number(i.get("mean_reestimated")) for i in arms.values())],
     ]  # fmt: skip
-    columns = [("", TEXT), *((arm_label(a, run), NUMBER) for a in arms)]
+    columns = [("Quantity", TEXT), *((arm_label(a, run), NUMBER) for a in arms)]
     note = (
         "Cuts: influence ≥ 0.15 and memorization of the training example ≥ 0.25. With few models "
-        "the cuts alone pass noise, so a pair must also survive Benjamini–Hochberg. Selected pairs "
-        "look stronger than they are; the re-estimate on models not used to select them does not."
+        "the cuts alone let noise through, so a pair must also survive Benjamini–Hochberg. "
+        "Selected pairs look stronger than they are; the re-estimate, on models not used to "
+        "select them, does not."
     )
     blocks = [
         text(
@@ -47,7 +50,7 @@ def influence_section(
         ),
         table("Influential pairs", columns, rows, note),
     ]
-    blocks += [t for a in arms if (t := _pairs(influence[influence.arm == a], arm_label(a, run)))]
+    blocks += [t for a in arms if (t := _pairs(rows_of(influence, "arm", a), arm_label(a, run)))]
     return section("influence", "Test examples carried by single training examples", blocks)
 
 
@@ -65,7 +68,7 @@ def _pairs(pairs: pd.DataFrame, label: str) -> Json | None:
             general(r["q_value"], 2),
             number(r["mem"], 2),
         ]
-        for r in strongest.to_dict("records")
+        for r in records(strongest)
     ]
     columns = [("Training example", TEXT), ("Test example", NUMBER), ("Influence", NUMBER)]
     columns += [("95 % interval", NUMBER), ("q-value", NUMBER), ("Memorization", NUMBER)]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from audit.report import chart_data
 from audit.report.blocks import NUMBER, TEXT, chart, figure, section, table, text
 from audit.report.colours import arm_colour
+from audit.report.frames import rows_of, values
 from audit.report.words import (
     Json,
     arm_label,
@@ -28,7 +30,7 @@ def memorization_section(
     run: Mapping[str, Any], summary: Mapping[str, Any], examples: pd.DataFrame
 ) -> Json:
     """Estimates per arm, histograms with the caps, the p_out–p_in plane, the exact test."""
-    rows = {arm: examples[examples.arm == arm] for arm in summary["arms"]}
+    rows = {arm: rows_of(examples, "arm", arm) for arm in summary["arms"]}
     introduction = text(
         "Memorization of an example is p_in − p_out: how often models label it correctly when it "
         "was in their training subset, less how often they do when it was not. Near 0 the models "
@@ -83,8 +85,9 @@ def _caps(arm: str, summary: Mapping[str, Any]) -> list[Json]:
 def _histograms(
     run: Mapping[str, Any], summary: Mapping[str, Any], rows: Mapping[str, pd.DataFrame]
 ) -> Json:
-    low, high = chart_data.histogram_range(pd.concat([r.mem for r in rows.values()]))
-    data = {arm: chart_data.histogram(r.mem, low, high) for arm, r in rows.items()}
+    mem = {arm: values(arm_rows, "mem") for arm, arm_rows in rows.items()}
+    low, high = chart_data.histogram_range(np.concatenate([*mem.values()]))
+    data = {arm: chart_data.histogram(x, low, high) for arm, x in mem.items()}
     charts = []
     for arm in rows:
         title = f"Memorization in {arm_label(arm, run)}"
@@ -109,7 +112,7 @@ def _histograms(
         "curve (trade-off cap). For standard training, which claims nothing, they show what the "
         "strictest claim of this run would allow. Single estimates scatter around 0 by chance.",
         table("Training examples by memorization", columns, bins,
-              "Empty bins are left out. “Not estimable”: the example was in every model or in none."),
+              "Empty bins are left out. “Not estimable”: in every model or in none."),
     )  # fmt: skip
 
 
@@ -212,7 +215,7 @@ def _test(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json:
     rows.append(["Models used", *(models for _ in arms)])
     return table(
         "The exact test of the claim",
-        [("", TEXT), *((arm_label(a, run), NUMBER) for a in arms)],
+        [("Quantity", TEXT), *((arm_label(a, run), NUMBER) for a in arms)],
         rows,
         "Per example, for both outcomes and both directions, an exact binomial test valid at every "
         "point of the null's boundary. “Consistent” is given only where the power is at least "

@@ -20,7 +20,6 @@ from audit.report.words import (
     general,
     joined,
     name,
-    number,
     part,
     percent,
     points,
@@ -31,6 +30,8 @@ from audit.report.words import (
 
 # How often models that never saw an example get it right, in the worked example of a claim.
 _SELDOM = 0.01
+# From here on a limit on the share of right answers is hardly one.
+_MUCH = 0.9
 # Findings with a card of their own on page one, by the beginning of their id; a failed one has too.
 _CARDS = (CLAIM, "forbidden-")
 
@@ -53,7 +54,7 @@ def page_one(
         "tested": _tested(run, summary),
         "cards": [{**f, "label": label(f)} for f in cards],
         "who_loses": _who_loses(run, summary, found, main),
-        "not_covered": _not_covered(run, examples),
+        "not_covered": _not_covered(run, summary, examples, main),
         "reveals": (
             "This report was computed from the training data without privacy protection: its "
             "memorization scores say something about single training examples. It shows no "
@@ -97,36 +98,44 @@ def _claimed(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
             math.exp(epsilon) * _SELDOM + delta,
             1 - math.exp(-epsilon) * (1 - delta - _SELDOM),
         )
+        limits = ", not more" if most < _MUCH else ": so large an ε limits single examples little"
         said.append(
             f"For {arm_words(arm, run)}: taking any single example into the training data, or "
             "leaving it out, changes the chance of any outcome by a factor of "
-            f"{general(math.exp(epsilon))} at most (written ε = {general(epsilon)}, read: epsilon), "
-            f"apart from a slack of {percent(delta, 3)} (δ, read: delta). For instance, an example that models get right in "
-            f"{percent(_SELDOM, 0)} of cases without having seen it, they may get right in "
-            f"{percent(most)} of cases after having seen it, not more. The smaller ε, the "
-            "stricter the claim. The claim is about the way of training."
+            f"{_factor(math.exp(epsilon))} at most (ε = {general(epsilon)}, read: epsilon), "
+            f"apart from a slack of {percent(delta, 3)} (δ, read: delta). For instance, an example "
+            f"that models get right in {percent(_SELDOM, 0)} of cases without having seen it, they "
+            f"may get right in {_share(most)} of cases after having seen it{limits}. The smaller "
+            "ε, the stricter the claim. The claim is about the way of training."
         )
     return said or ["No arm of this run makes a privacy claim."]
+
+
+def _factor(x: float) -> str:
+    return general(x) if x < 100 else count(round(x))
+
+
+def _share(x: float) -> str:
+    return percent(x) if x < 0.9995 else "over 99.9 %"
 
 
 def _tested(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
     data, inclusion = run["data"], run.get("inclusion") or {}
     arms = list(summary["arms"])
     ways = joined([arm_words(a, run) for a in arms])
-    shares = joined([
-        f"{percent(part(r.get('mem_share_above_0.25'), 'value'))} ({arm_words(a, run)})"
-        for a, r in summary["arms"].items()
-    ])  # fmt: skip
-    correct = joined([
-        f"{percent(part(r.get('accuracy_test'), 'value'))} ({arm_words(a, run)})"
-        for a, r in summary["arms"].items()
-    ])  # fmt: skip
+    shares, correct = (
+        joined([
+            f"{arm_words(a, run)} {percent(part(result.get(key), 'value'))}"
+            for a, result in summary["arms"].items()
+        ])
+        for key in ("mem_share_above_0.25", "accuracy_test")
+    )  # fmt: skip
     return [
         f"We trained {count(summary.get('models'))} models in each of {len(arms)} ways ({ways}), "
         f"each on a random part (about {percent(inclusion.get('p'), 0)}) of the "
-        f"{count(data['n'])} training examples of “{name(data['name'])}”, and asked of each example "
-        "whether models that saw it treat it differently from models that did not. An example is "
-        "memorized if models get it right only because they have seen it.",
+        f"{count(data['n'])} training examples of “{name(data['name'])}”, and asked of each "
+        "example whether models that saw it treat it differently from models that did not. An "
+        "example is memorized if models get it right only because they have seen it.",
         f"Share of training examples memorized by 0.25 or more: {shares}. Right answers on "
         f"{count(data['n_test'])} new examples: {correct}.",
     ]
@@ -156,11 +165,14 @@ def _trend_words(trend: Mapping[str, Any], subject: str) -> str:
     value, low, high = (part(slope, k) for k in ("value", "low", "high"))
     groups = f"{count(trend.get('n_groups'))} subgroups by “{name(trend['grouping'])}”"
     if value is None:
-        return f"Whether rare subgroups lose more under {subject} could not be estimated ({groups})."
+        return (
+            f"Whether rare subgroups lose more under {subject} could not be estimated ({groups})."
+        )
     size = (
         f"each time a subgroup is half as common, the loss changes by {points(-value)} on average "
         f"(95 % interval {span({'low': _negated(high), 'high': _negated(low)})})"
     )
+    size += _difficulty_words(trend)
     if trend["verdict"] == "shown":
         more = "more" if value < 0 else "less"
         return f"Among {groups}, rare ones lose {more} than common ones under {subject}: {size}."
@@ -172,14 +184,27 @@ def _trend_words(trend: Mapping[str, Any], subject: str) -> str:
     )
 
 
+def _difficulty_words(trend: Mapping[str, Any]) -> str:
+    """Whether the trend could be one of difficulty: rare subgroups are often hard ones too."""
+    slope = trend.get("slope_at_equal_difficulty")
+    value, low, high = (part(slope, k) for k in ("value", "low", "high"))
+    if value is None:
+        return ""
+    ends = span({"low": _negated(high), "high": _negated(low)})
+    return f". Among subgroups that are equally hard it changes by {points(-value)} ({ends})"
+
+
 def _negated(x: float | None) -> float | None:
     return None if x is None else -x
 
 
-def _not_covered(run: Mapping[str, Any], examples: pd.DataFrame) -> list[str]:
+def _not_covered(
+    run: Mapping[str, Any], summary: Mapping[str, Any], examples: pd.DataFrame, main: str | None
+) -> list[str]:
     data = run["data"]
     items = [
-        "A passed test is not a proof: another example, attack, data set or model could show more. "
+        "That a test finds nothing is not a proof: another example, attack, data set or model "
+        "could show more. "
         "Only the finished models' answers were tested, not the steps of training.",
     ]
     if not examples.exposure.notna().any():
@@ -194,12 +219,14 @@ def _not_covered(run: Mapping[str, Any], examples: pd.DataFrame) -> list[str]:
         "The choice of settings by looking at results, the models of standard training, and this "
         "report itself are outside every claim."
     )
+    if not private_arms(summary, run) or main is None:
+        items.append("Accuracy lost by subgroups: not estimated.")
     if not run.get("cross_check"):
         items.append("The training code was not checked against an independent one in this run.")
     items += [
         "Near-copies: an example that occurs several times, or people with several rows, are "
         "covered only by that many times ε. Whether a row is a person is not known here.",
-        "What only people can attest (purpose, legal basis, who is affected, why this ε, retention, "
-        "sign-off) is not part of this report; it is no complete compliance document.",
+        "What only people can attest (purpose, legal basis, who is affected, why this ε, "
+        "retention, sign-off) is not part of this report; it is no complete compliance document.",
     ]
     return items

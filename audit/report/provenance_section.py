@@ -19,7 +19,7 @@ def provenance_section(run: Mapping[str, Any]) -> Json:
 
 def _facts(caption: str, rows: list[tuple[str, object]], note: str = "") -> Json:
     cells = [[label, name(value, _LONG_TEXT)] for label, value in rows if value not in (None, "")]
-    return table(caption, [("", TEXT), ("", TEXT)], cells, note)
+    return table(caption, [("Item", TEXT), ("Value", TEXT)], cells, note)
 
 
 def _cross_check(run: Mapping[str, Any]) -> Json:
@@ -108,11 +108,13 @@ def _training(run: Mapping[str, Any]) -> Json:
     note = (
         f"Model: {name(model.get('name'))} ({name(model.get('description'), 200)}, "
         f"{count(model.get('parameters'))} parameters), the same in all arms. "
-        f"{count(plan.get('models'))} models per arm, subsets by {inclusion.get('design')} inclusion "
-        f"with p = {general(inclusion.get('p'))}; model k of every arm trains on the same subset. "
-        "The arms are tuned separately, so each difference of accuracy includes that."
+        f"{count(plan.get('models'))} models per arm, subsets by {inclusion.get('design')} "
+        f"inclusion with p = {general(inclusion.get('p'))}; model k of every arm trains on the "
+        "same subset. The arms are tuned separately, so each difference of accuracy includes that."
     )
-    return table("Training", [("", TEXT), *((arm_label(a, run), NUMBER) for a in arms)], rows, note)
+    return table(
+        "Training", [("Setting", TEXT), *((arm_label(a, run), NUMBER) for a in arms)], rows, note
+    )
 
 
 def _setting(settings: Mapping[str, Any], key: str) -> str:
@@ -127,11 +129,13 @@ def _run(run: Mapping[str, Any]) -> Json:
         ("Command line", run.get("command_line")),
         ("Seed", run.get("seed")),
         ("Started, finished", f"{run.get('created')}, {run.get('finished')}"),
-        ("Tool", f"{tool.get('name')} {tool.get('version')}, commit {tool.get('commit') or 'not recorded'}"),
+        ("Tool", f"{tool.get('name')} {tool.get('version')}, "
+                 f"commit {tool.get('commit') or 'not recorded'}"),
         ("Versions", joined(versions)),
         ("Hardware", f"{hardware.get('device')}, {hardware.get('processor')}, "
-                     f"{count(hardware.get('cores'))} cores, {general(hardware.get('memory_gib'))} GiB"),
+                     f"{count(hardware.get('cores'))} cores, "
+                     f"{general(hardware.get('memory_gib'))} GiB"),
         ("Configuration (SHA-256)", run.get("config_sha256")),
-        ("Shards", f"{count(len(run.get('shards') or {}))} files; their SHA-256 are in run.json"),
+        ("Shard files", f"{count(len(run.get('shards') or {}))}; their SHA-256 are in run.json"),
     ]  # fmt: skip
     return _facts("Run", rows)

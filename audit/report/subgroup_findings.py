@@ -43,13 +43,26 @@ def outcome_words(trend: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[str
     return f"{name(trend['outcome'])} in {label}", "have more of it", "have less of it"
 
 
-def slope_words(trend: Mapping[str, Any]) -> tuple[str, str]:
+def slope_words(trend: Mapping[str, Any], key: str = "slope") -> tuple[str, str]:
     """A slope per doubling and its interval: in points for a loss, as a number for memorization."""
-    slope = trend.get("slope")
+    slope = trend.get(key)
     value = part(slope, "value")
     if trend["outcome"].startswith("loss"):
         return points(value), span(slope)
     return number(value), interval(part(slope, "low"), part(slope, "high"))
+
+
+def at_equal_difficulty(trend: Mapping[str, Any]) -> str:
+    """What remains of a slope when subgroups of equal difficulty are compared; empty if not fitted.
+
+    Frequency and difficulty are confounded (method §7): a rare subgroup may also be a hard one.
+    """
+    key = "slope_at_equal_difficulty"
+    if part(trend.get(key), "value") is None:
+        return ""
+    slope, ends = slope_words(trend, key)
+    p = p_value(trend.get("p_value_at_equal_difficulty"))
+    return f"; among subgroups of equal difficulty {slope}, 95 % interval {ends}, {p}"
 
 
 def _trend(trend: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
@@ -59,7 +72,7 @@ def _trend(trend: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
     slope, ends = slope_words(trend)
     value = part(trend.get("slope"), "value")
     detail = f"slope {slope} per doubling of frequency, 95 % interval {ends}"
-    detail += f", {p_value(trend.get('p_value'))}, {groups} groups"
+    detail += f", {p_value(trend.get('p_value'))}, {groups} groups{at_equal_difficulty(trend)}"
     if value is None:
         text = f"No trend of {noun} could be estimated over “{grouping}” ({groups} groups)."
         verdict = verdict if verdict in _UNDECIDED else "inconclusive"

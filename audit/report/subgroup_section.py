@@ -11,6 +11,7 @@ from audit.report import chart_data
 from audit.report.blocks import chart, figure, heading, section, text
 from audit.report.colours import PRIVATE
 from audit.report.comparison_tables import comparison_tables, rate_tables
+from audit.report.frames import rows_of
 from audit.report.subgroup_tables import WORST, frequency_table, groups_table
 from audit.report.words import Json, arm_label, count, name, part, private_arms
 
@@ -26,7 +27,7 @@ def main_grouping(subgroups: pd.DataFrame) -> str | None:
     another grouping and never the main one.
     """
     for kind in _PREFERENCE:
-        sizes = subgroups[subgroups.kind == kind].groupby("grouping", sort=False).size()
+        sizes = rows_of(subgroups, "kind", kind).groupby("grouping", sort=False).size()
         if len(sizes):
             return str(sizes.idxmax())
     return None
@@ -39,17 +40,19 @@ def subgroup_section(
     arms, main = private_arms(summary, run), main_grouping(subgroups)
     if main is None or not arms:
         return None
-    blocks = [text(
-        "Accuracy loss of a subgroup is the accuracy of standard training less that of private "
-        "training on its test examples, in percentage points; both are trained on the same subsets "
-        "of the data. Rare means a small share of the training set.",
-        f"Shown in full: “{name(main)}”." + ("" if full else
-        " The complete breakdown of every grouping: audit report --subgroups."),
-    )]  # fmt: skip
+    more = f"The pictures show “{name(main)}”; audit report --subgroups shows every grouping."
+    blocks = [
+        text(
+            "Accuracy loss of a subgroup is the accuracy of standard training less that of private "
+            "training on its test examples, in percentage points; both are trained on the same "
+            "subsets of the data. Rare means a small share of the training set.",
+            "" if full else more,
+        )
+    ]
     blocks += comparison_tables(run, summary)
     shown = [main, *(g for g in _groupings(subgroups) if full and g != main)]
     for grouping in shown:
-        rows = subgroups[subgroups.grouping == grouping]
+        rows = rows_of(subgroups, "grouping", grouping)
         blocks.append(heading(f"By “{name(grouping)}”"))
         for arm in arms:
             blocks += _grouping(run, summary, rows, arm, full)
@@ -67,8 +70,8 @@ def _grouping(
     run: Mapping[str, Any], summary: Mapping[str, Any], rows: pd.DataFrame, arm: str, full: bool
 ) -> list[Json]:
     grouping, label = str(rows.grouping.iloc[0]), arm_label(arm, run)
-    trend = next((t for t in summary.get("trends") or []
-                  if t["grouping"] == grouping and t["outcome"] == f"loss_{arm}"), None)  # fmt: skip
+    fitted = (t for t in summary.get("trends") or [] if t["grouping"] == grouping)
+    trend = next((t for t in fitted if t["outcome"] == f"loss_{arm}"), None)
     data = chart_data.loss_by_frequency(rows, arm, trend)
     most = MOST_DRAWN if full else WORST
     forest = {
@@ -80,14 +83,15 @@ def _grouping(
         charts.append(chart(
             "trend", f"Accuracy loss by frequency, {label}",
             "Accuracy loss in points of each subgroup against its share of the training set, with "
-            "95 % intervals" + (", fitted line and its band" if data["line"] else ""), data, PRIVATE,
+            "95 % intervals" + (", fitted line and its band" if data["line"] else ""), data,
+            PRIVATE,
         ))  # fmt: skip
         charts.append(chart(
             "forest", f"The {count(forest['shown'])} subgroups that lose most, {label}",
             "Accuracy loss in points with 95 % intervals, largest first", forest, PRIVATE,
         ))  # fmt: skip
     line = (
-        "The line has the fitted slope and passes through the precision-weighted mean of the "
+        "The line has the fitted slope and runs through the precision-weighted mean of the "
         "subgroups; the band is its 95 % interval. " if data["line"] else ""
     )  # fmt: skip
     caption = (

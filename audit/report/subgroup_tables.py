@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from audit.report.blocks import NUMBER, TEXT, table
+from audit.report.frames import records, rows_of
 from audit.report.words import (
     STANDARD,
     Json,
@@ -17,6 +18,7 @@ from audit.report.words import (
     finite,
     interval,
     name,
+    not_estimable,
     number,
     percent,
 )
@@ -47,7 +49,7 @@ def groups_table(rows: pd.DataFrame, arm: str, label: str, full: bool) -> Json:
     return table(
         f"Subgroups by “{name(rows.grouping.iloc[0])}”, {label}, largest loss first",
         columns,
-        [_group_cells(r, arm) for r in keep.to_dict("records")],
+        [_group_cells(r, arm) for r in records(keep)],
         note,
     )
 
@@ -58,7 +60,7 @@ def _group_cells(row: Mapping[Any, Any], arm: str) -> list[str]:
     first = [name(row["subgroup"]), count(row["n_train"]), percent(row["frequency"], 2)]
     first.append(f"{count(n_test)}{small}")
     if not finite(loss):
-        missing = f"not estimable (n={count(n_test)})"
+        missing = not_estimable(n_test)
         return [*first, missing, missing, missing, "–", "–", "–"]
     p = row.get(f"loss_{arm}_p_holm")
     return [
@@ -66,7 +68,7 @@ def _group_cells(row: Mapping[Any, Any], arm: str) -> list[str]:
         percent(row[f"accuracy_{STANDARD}"]),
         percent(row[f"accuracy_{arm}"]),
         number(100 * loss, 1),
-        interval(row[f"loss_{arm}_low"], row[f"loss_{arm}_high"], 100, 1),
+        interval(row[f"loss_{arm}_low"], row[f"loss_{arm}_high"], 100.0, 1),
         bare_p(p),
         number(row.get(f"multiplicity_{arm}"), 2),
     ]
@@ -75,10 +77,14 @@ def _group_cells(row: Mapping[Any, Any], arm: str) -> list[str]:
 def frequency_table(
     run: Mapping[str, Any], subgroups: pd.DataFrame, main: str, arm: str
 ) -> Json | None:
-    bins = subgroups[(subgroups.kind == "frequency") & subgroups.grouping.str.startswith(main)]
-    if bins.empty:
+    bins = [
+        row
+        for row in records(rows_of(subgroups, "kind", "frequency"))
+        if str(row["grouping"]).startswith(main)
+    ]
+    if not bins:
         return None
-    rows = [_group_cells(r, arm) for r in bins.to_dict("records")]
+    rows = [_group_cells(r, arm) for r in bins]
     columns = [("Subgroups of this size", TEXT), ("n train", NUMBER), ("Share", NUMBER)]
     columns += [("n test", NUMBER), ("Accuracy, standard", NUMBER), ("Accuracy, private", NUMBER)]
     columns += [("Loss (points)", NUMBER), ("95 % interval", NUMBER), ("Holm p", NUMBER)]

@@ -12,7 +12,8 @@ _ELEMENTS = frozenset(
 # class. Inner aria labels are left out too: the whole image has one name, its table the numbers.
 _ATTRIBUTES = frozenset({
     "d", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "width", "height", "transform", "fill",
-    "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "stroke-miterlimit",
+    "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity",
+    "stroke-miterlimit",
     "stroke-linecap", "opacity", "text-anchor", "font-size", "font-weight", "font-style",
 })  # fmt: skip
 _DEFAULTS = {"opacity": "1", "stroke-width": "1", "font-weight": "normal"}

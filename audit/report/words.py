@@ -15,6 +15,7 @@ Json = dict[str, Any]
 
 STANDARD = "standard"
 LONGEST_NAME = 80
+NO_INTERVAL = "no interval"
 _MINUS = "\u2212"
 # Joiners that real names need (Persian, Hindi, emoji); every other invisible character is spelled.
 _JOINERS = frozenset("\u200c\u200d")
@@ -86,11 +87,13 @@ def probability(p: Any) -> str:
 
 
 def interval(low: Any, high: Any, scale: float = 1.0, digits: int = 3) -> str:
-    """ "0.91 to 0.97"; a missing side is said, not hidden."""
-    if not finite(low) and not finite(high):
-        return "no interval"
-    ends = [number(scale * x, digits) if finite(x) else "?" for x in (low, high)]
-    return f"{ends[0]} to {ends[1]}"
+    """ "0.91 to 0.97"; "at least 0.91" where only a lower limit exists."""
+    ends = [number(scale * x, digits) if finite(x) else "" for x in (low, high)]
+    if all(ends):
+        return f"{ends[0]} to {ends[1]}"
+    if not any(ends):
+        return NO_INTERVAL
+    return f"at least {ends[0]}" if ends[0] else f"at most {ends[1]}"
 
 
 def not_estimable(n: Any) -> str:
@@ -122,8 +125,8 @@ def part(e: Mapping[str, Any] | None, key: str) -> Any:
 
 def span(e: Mapping[str, Any] | None) -> str:
     """The interval of a difference of fractions: "1.9 to 2.7 points"."""
-    low, high = part(e, "low"), part(e, "high")
-    return f"{'?' if low is None else number(100 * low, 1)} to {points(high)}"
+    ends = interval(part(e, "low"), part(e, "high"), 100.0, 1)
+    return ends if ends == NO_INTERVAL else f"{ends} points"
 
 
 def name(text: object, longest: int = LONGEST_NAME) -> str:

@@ -83,7 +83,7 @@ class Ensemble:
         x = self._buffers.gather(data.x, selected)
         labels, squared_norms = data.y[selected], data.squared_norms[selected]
         inputs = self._forward(x, sizes)
-        deltas = self._backward(inputs, labels, sizes)
+        deltas, split_deltas = self._backward(inputs, labels, sizes)
         self.velocity.mul_(arm.momentum)
         if arm.clip_norm is None:
             scale: Tensor | float = 1 / arm.expected_batch_size
@@ -93,11 +93,12 @@ class Ensemble:
             scale = self._clip_factors(inputs, deltas, squared_norms)
         if arm.weight_decay:
             self.velocity.add_(self.theta, alpha=arm.weight_decay)
-        for momenta, a, delta in zip(self._momenta, inputs, deltas, strict=True):
+        for momenta, a, delta, parts in zip(
+            self._momenta, inputs, deltas, split_deltas, strict=True
+        ):
             delta.mul_(scale)
-            parts = zip(momenta, _split(a.t(), sizes, 1), _split(delta, sizes, 0), strict=True)
-            for momentum, a_part, d_part in parts:
-                momentum.addmm_(a_part, d_part)
+            for momentum, a_k, d_k in zip(momenta, _split(a.t(), sizes, 1), parts, strict=True):
+                momentum.addmm_(a_k, d_k)
         self.theta.add_(self.velocity, alpha=-arm.learning_rate)
 
     def _forward(self, x: Tensor, sizes: list[int]) -> list[Tensor]:
@@ -117,27 +118,24 @@ class Ensemble:
                 inputs.append(self._buffers.hidden[layer][: len(x)])
         return inputs
 
-    def _backward(self, inputs: list[Tensor], labels: Tensor, sizes: list[int]) -> list[Tensor]:
-        """∂(summed loss)/∂(output before activation) of each layer [rows, fan_out]."""
+    def _backward(
+        self, inputs: list[Tensor], labels: Tensor, sizes: list[int]
+    ) -> tuple[list[Tensor], list[Sequence[Tensor]]]:
+        """∂(summed loss)/∂(output before activation) per layer [rows, fan_out], whole and split."""
         rows = len(labels)
         logits = self._buffers.values(len(inputs) - 1, rows)
         delta = torch.softmax(logits.t(), dim=0).t()
         delta.scatter_add_(1, labels[:, None], self._buffers.minus_one[:rows])
-        deltas = [delta]
+        deltas, parts = [delta], [_split(delta, sizes, 0)]
         for layer in range(len(inputs) - 1, 0, -1):
             below = self._buffers.deltas[layer - 1][:rows]
             width = below.shape[1]
-            parts = zip(
-                _split(deltas[0], sizes, 0),
-                self._weights[layer],
-                _split(below, sizes, 0),
-                strict=True,
-            )
-            for d, weight, target in parts:
+            parts.insert(0, _split(below, sizes, 0))
+            for d, weight, target in zip(parts[1], self._weights[layer], parts[0], strict=True):
                 torch.mm(d, weight[:, :width], out=target)
             _activation_gradient_(below, inputs[layer][:, :width], self.model.activation)
             deltas.insert(0, below)
-        return deltas
+        return deltas, parts
 
     def _clip_factors(
         self, inputs: list[Tensor], deltas: list[Tensor], squared_norms: Tensor

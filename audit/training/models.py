@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod, sqrt
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -172,4 +172,4 @@ def _resolve(path: str) -> Factory:
         ) from error
     if not callable(factory):
         raise BadInput("model", path, "is not callable", "Name a function that returns a module")
-    return factory
+    return cast("Factory", factory)

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from audit.report.document import document
+from audit.report.frames import rows_of
 
 HOSTILE = (
     "</script><script>alert(1)</script>",
@@ -126,7 +127,9 @@ def _run(
             "noise_multiplier": 1.1, "sample_rate": 0.0705, "steps": 425, "clip_norm": 1.0,
             "accountant": "PRV (Opacus 1.6.0)", "delta_times_n": delta * n,
             "in_out_epsilon": epsilon, "in_out_delta": delta,
-            "privacy_curve": {"epsilon": grid.tolist(), "delta": (0.3 * np.exp(-2 * grid)).tolist()},
+            "privacy_curve": {
+                "epsilon": grid.tolist(), "delta": (0.3 * np.exp(-2 * grid)).tolist(),
+            },
         }  # fmt: skip
         checks[f"dp-{epsilon:g}"] = _check("Opacus 1.6.0 (GradSampleModule, DPOptimizer)")
     return {
@@ -141,7 +144,8 @@ def _run(
             "fingerprint": "cd" * 32, "n": n, "n_test": n_test, "features": 64,
             "input_shape": [64], "classes": [str(i) for i in range(10)],
             "fitted_on_train": ["k-means centres of the styles"],
-            "warnings": [f"column {HOSTILE[1]} looks like an identifier"], "notes": {"split": "seed 0"},
+            "warnings": [f"column {HOSTILE[1]} looks like an identifier"],
+            "notes": {"split": "seed 0"},
             "groupings": [
                 {"name": g, "kind": k, "subgroups": len(set(codes)),
                  "uses_training_data": k == "subpopulation"}
@@ -275,7 +279,7 @@ def _summary(
     groupings: list[str],
 ) -> dict[str, Any]:
     models = run["plan"]["models"]
-    results = {a: _arm(examples[examples.arm == a], run, a, verdict, models) for a in arms}
+    results = {a: _arm(rows_of(examples, "arm", a), run, a, verdict, models) for a in arms}
     private = [a for a in arms if a != "standard"]
     trends = [_trend("style within class", f"loss_{a}", a, -0.0123, 50, "shown") for a in private]
     trends += [
@@ -307,6 +311,7 @@ def _trend(
 ) -> dict[str, Any]:
     return {
         "grouping": grouping, "outcome": outcome, "arm": arm, "slope": e(slope, 0.0042, groups),
+        "intercept": 0.103,
         "p_value": 0.00007, "tau": 0.018, "n_groups": groups, "verdict": verdict,
         "method": "random-effects meta-regression, Knapp–Hartung",
     }  # fmt: skip

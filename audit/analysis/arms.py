@@ -1,0 +1,222 @@
+"""One arm: memorization, the test against ε, influence, accuracy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+
+from audit.data.dataset import Dataset
+from audit.estimates.above_bound import AboveBound, above_bound
+from audit.estimates.accuracy import (
+    accuracy,
+    accuracy_excluded,
+    accuracy_included,
+    generalization_gap,
+    paired_loss,
+)
+from audit.estimates.bounds import curve_bound, dp_bound
+from audit.estimates.dp_test import DpTest, dp_verdict
+from audit.estimates.epsilon import certified_epsilon
+from audit.estimates.influence import InfluencePairs, influential_pairs
+from audit.estimates.memorization import (
+    Memorization,
+    mean_memorization,
+    mem_max,
+    memorization,
+    share_above,
+)
+from audit.estimates.result import to_json_number
+from audit.plan import ALPHA, Plan, PlannedArm
+from audit.seeds import Purpose, generator
+
+MEMORIZED = 0.25
+"""mem from which an example counts as memorized (Feldman & Zhang 2020, §3.1)."""
+_MOST_WITNESSES = 10
+
+
+@dataclass(frozen=True)
+class ArmOutputs:
+    """What all models of an arm did, in order of models."""
+
+    membership: Bool[np.ndarray, "models n"]
+    train_correct: Bool[np.ndarray, "models n"]
+    test_correct: Bool[np.ndarray, "models n_test"]
+
+
+@dataclass(frozen=True)
+class ArmEstimates:
+    """The estimates of one arm. ``judged_by`` is the DP arm whose claim it is compared with: itself;
+    for the standard arm, that of the run's smallest ε."""
+
+    memorization: Memorization
+    test: DpTest
+    above: AboveBound
+    influence: InfluencePairs
+    judged_by: PlannedArm
+
+
+def estimate_arm(outputs: ArmOutputs, judged_by: PlannedArm) -> ArmEstimates:
+    """Memorization, test against the claim of ``judged_by``, and influence."""
+    mem = memorization(outputs.membership, outputs.train_correct)
+    epsilon, delta = claim(judged_by)
+    test = dp_verdict(
+        mem.n_in,
+        mem.correct_in,
+        mem.n_out,
+        mem.correct_out,
+        epsilon=epsilon,
+        delta=delta,
+        alpha=ALPHA,
+    )
+    curve = judged_by.curve
+    above = above_bound(
+        mem,
+        epsilon,
+        delta,
+        curve=None if curve is None else (curve.epsilon, curve.delta),
+        alpha=ALPHA,
+    )
+    pairs = influential_pairs(
+        outputs.membership, outputs.train_correct, outputs.test_correct, min_mem=MEMORIZED
+    )
+    return ArmEstimates(mem, test, above, pairs, judged_by)
+
+
+def claim(arm: PlannedArm) -> tuple[float, float]:
+    """(ε, δ) of "in" against "out" that a DP arm claims under the run's inclusion design."""
+    assert arm.in_out_epsilon is not None
+    assert arm.in_out_delta is not None
+    return arm.in_out_epsilon, arm.in_out_delta
+
+
+def example_rows(name: str, found: ArmEstimates, data: Dataset) -> pd.DataFrame:
+    """One row per training example, as in results/examples.parquet."""
+    mem = found.memorization
+    n = len(mem.mem)
+    curve = found.judged_by.curve
+    tradeoff = (
+        np.full(n, np.nan) if curve is None else curve_bound(curve.epsilon, curve.delta)(mem.p_out)
+    )
+    columns: dict[str, Any] = {
+        "arm": [name] * n,
+        "example": np.arange(n),
+        "label": np.asarray(data.class_names, dtype=object)[data.y_train],
+        "n_in": mem.n_in,
+        "n_out": mem.n_out,
+        "p_in": mem.p_in,
+        "p_out": mem.p_out,
+        "mem": mem.mem,
+        "mem_low": mem.low,
+        "mem_high": mem.high,
+        "bound": dp_bound(*claim(found.judged_by))(mem.p_out),
+        "tradeoff_bound": tradeoff,
+        "verdict": np.where(found.test.refuted, "violates", "not_refuted"),
+        "exposure": np.full(n, np.nan),
+    }
+    for grouping in data.groupings:
+        names = np.asarray(grouping.subgroups, dtype=object)
+        # A grouping may carry the name of a column above ("label"): keep both.
+        column = grouping.name if grouping.name not in columns else f"group {grouping.name}"
+        columns[column] = names[grouping.train]
+    return pd.DataFrame(columns)
+
+
+def influence_rows(name: str, pairs: InfluencePairs) -> pd.DataFrame:
+    """One row per reported pair, as in results/influence.parquet."""
+    return pd.DataFrame(
+        {
+            "arm": [name] * len(pairs.train),
+            "train_example": pairs.train,
+            "test_example": pairs.test,
+            "influence": pairs.influence,
+            "low": pairs.low,
+            "high": pairs.high,
+            "q_value": pairs.q_value,
+            "mem": pairs.mem,
+        }
+    )
+
+
+def arm_summary(
+    planned: PlannedArm, outputs: ArmOutputs, found: ArmEstimates, plan: Plan
+) -> dict[str, Any]:
+    """One arm's part of results/summary.json."""
+    member, correct = outputs.membership, outputs.train_correct
+    mem = found.memorization
+    rng = generator(plan.config.seed, Purpose.RESAMPLING, planned.name)
+    _, delta = claim(found.judged_by)
+    certified = certified_epsilon(mem.n_in, mem.correct_in, mem.n_out, mem.correct_out, delta=delta)
+    summary: dict[str, Any] = {
+        "accuracy_test": accuracy(outputs.test_correct).to_json(),
+        "accuracy_included": accuracy_included(member, correct).to_json(),
+        "accuracy_excluded": accuracy_excluded(member, correct).to_json(),
+        "generalization_gap": generalization_gap(member, correct).to_json(),
+        "mem_mean": mean_memorization(member, correct).to_json(),
+        "mem_share_above_0.25": share_above(member, correct, MEMORIZED, rng=rng).to_json(),
+        "mem_max": mem_max(mem).to_json(),
+        "mem_undefined": mem.n_undefined,
+        "epsilon_certified": certified.to_json(),
+        "verdict": found.test.verdict,
+        "witnesses": found.test.witnesses[:_MOST_WITNESSES].tolist(),
+        "n_refuted": found.test.n_refuted,
+        "test": _test_summary(found.test),
+        "influence": _influence_summary(found.influence),
+        "above_bound": _above_summary(found.above),
+    }
+    if planned.mechanism is not None:
+        summary |= {
+            "epsilon": planned.mechanism.target_epsilon,
+            "delta": planned.mechanism.delta,
+            "noise_multiplier": planned.mechanism.noise_multiplier,
+            "sample_rate": planned.arm.sample_rate,
+            "steps": planned.arm.steps,
+            "clip_norm": planned.arm.clip_norm,
+        }
+    return summary
+
+
+def loss_summary(standard: ArmOutputs, dp: ArmOutputs) -> dict[str, Any]:
+    """Overall accuracy loss of a DP arm, paired with the standard arm."""
+    return paired_loss(standard.test_correct, dp.test_correct).to_json()
+
+
+def _test_summary(test: DpTest) -> dict[str, Any]:
+    return {
+        "epsilon": test.epsilon,
+        "delta": test.delta,
+        "alpha": test.alpha,
+        "hypotheses": test.hypotheses,
+        "correction": "Holm",
+        "power": test.power,
+        "models_needed": test.models_needed,
+        "smallest_p": to_json_number(test.smallest_p),
+    }
+
+
+def _influence_summary(pairs: InfluencePairs) -> dict[str, Any]:
+    return {
+        "pairs_by_cuts": pairs.n_by_cuts,
+        "pairs_reported": len(pairs.train),
+        "pairs_tested": pairs.n_tested,
+        "fdr": pairs.fdr,
+        "share_test_touched": pairs.share_touched.to_json(),
+        "share_test_touched_once": pairs.share_touched_once.to_json(),
+        "mean_selected": to_json_number(pairs.mean_selected),
+        "mean_reestimated": to_json_number(pairs.mean_reestimated),
+    }
+
+
+def _above_summary(above: AboveBound) -> dict[str, Any]:
+    return {
+        "count": above.count,
+        "informative_share": to_json_number(above.informative_share),
+        "above_tradeoff": above.above_tradeoff,
+        "above_tradeoff_significant": above.above_tradeoff_significant,
+        "memorization_cap": above.memorization_cap,
+        "tradeoff_cap": above.tradeoff_cap,
+        "n": above.n,
+    }

@@ -1,0 +1,117 @@
+"""Influence pairs: exactness, false discoveries on noise, the winner's curse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from audit.errors import BadInput
+from audit.estimates.influence import influence_matrix, influential_pairs
+from tests.reference import naive_memorization as naive
+
+
+def planted(rng, models, n, n_test, pairs, strength):
+    """Noise, except that test j is right more often when its training example is in."""
+    membership = rng.random((models, n)) < 0.7
+    p = np.full((models, n_test), 0.5)
+    for i, j in pairs:
+        p[:, j] = np.where(membership[:, i], 0.5 + strength / 2, 0.5 - strength / 2)
+    memorized = np.zeros(n, dtype=bool)
+    memorized[: max(n // 4, 1)] = True
+    correct = np.where(memorized, membership, rng.random((models, n)) < 0.5)
+    return membership, correct, rng.random((models, n_test)) < p
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 9), st.integers(0, 2**32 - 1))
+def test_matrix_equals_the_naive_oracle(models, seed):
+    rng = np.random.default_rng(seed)
+    membership, test_correct = rng.random((models, 4)) < 0.6, rng.random((models, 3)) < 0.5
+    matrix = influence_matrix(membership, test_correct)
+    for i in range(4):
+        for j in range(3):
+            expected = naive.influence(membership, test_correct, i, j)
+            np.testing.assert_allclose(matrix[i, j], expected, atol=1e-12)
+
+
+def test_pairs_and_q_values_are_those_of_scipy_over_the_whole_family():
+    rng = np.random.default_rng(0)
+    data = planted(rng, 80, 16, 30, [(0, 3), (1, 7)], 0.9)
+    result = influential_pairs(*data, block=5)
+    membership, correct, test_correct = data
+    matrix = influence_matrix(membership, test_correct)
+    mem = np.array(naive.memorization(membership, correct))
+    cut = (matrix >= 0.15) & (mem >= 0.25)[:, None]
+    p = np.ones(matrix.shape)
+    for i, j in zip(*np.nonzero(cut), strict=True):
+        inside, right = membership[:, i], test_correct[:, j]
+        table = [
+            [int((inside & right).sum()), int((inside & ~right).sum())],
+            [int((~inside & right).sum()), int((~inside & ~right).sum())],
+        ]
+        p[i, j] = stats.fisher_exact(table, alternative="greater")[1]
+    q = np.asarray(multipletests(p.ravel(), method="fdr_bh")[1]).reshape(p.shape)
+    expected = {(int(i), int(j)) for i, j in zip(*np.nonzero(cut & (q <= 0.1)), strict=True)}
+    assert set(zip(result.train.tolist(), result.test.tolist(), strict=True)) == expected
+    assert {(0, 3), (1, 7)} <= expected
+    np.testing.assert_allclose(result.q_value, q[result.train, result.test], rtol=1e-8)
+    np.testing.assert_allclose(result.influence, matrix[result.train, result.test])
+    np.testing.assert_allclose(result.mem, mem[result.train])
+    assert (np.diff(result.influence) <= 0).all()
+    assert ((result.low < result.influence) & (result.influence < result.high)).all()
+    assert (result.n_by_cuts, result.n_tested) == (cut.sum(), 480)
+    again = influential_pairs(*data, block=1000)
+    np.testing.assert_array_equal(again.train, result.train)
+    assert (again.mean_selected, again.n_split) == (result.mean_selected, result.n_split)
+
+
+def test_noise_is_not_reported_though_it_passes_the_cuts():
+    rng = np.random.default_rng(1)
+    trials, any_reported = 60, 0
+    for _ in range(trials):
+        result = influential_pairs(*planted(rng, 60, 40, 40, [], 0.0))
+        assert result.n_by_cuts > 20
+        any_reported += result.train.size > 0
+    # With every hypothesis null the FDR is the chance of any report.
+    assert any_reported / trials <= 0.1 + 3 * np.sqrt(0.1 * 0.9 / trials)
+
+
+def test_re_estimation_shows_the_winners_curse():
+    rng = np.random.default_rng(2)
+    pairs = [(i, j) for i in range(10) for j in range(i, 40, 10)]
+    result = influential_pairs(*planted(rng, 120, 40, 40, pairs, 0.4))
+    assert result.n_split > 0
+    assert result.mean_selected > result.mean_reestimated
+    assert result.mean_reestimated == pytest.approx(0.4, abs=0.1)
+
+
+def test_touched_shares():
+    rng = np.random.default_rng(3)
+    result = influential_pairs(*planted(rng, 300, 20, 50, [(0, 0), (1, 1), (2, 2)], 0.95))
+    assert set(result.test.tolist()) == {0, 1, 2}
+    assert result.share_touched.value == pytest.approx(3 / 50)
+    assert result.share_touched.n == 50
+    assert result.share_touched.low < 3 / 50 < result.share_touched.high
+    counts = np.bincount(result.test, minlength=50)
+    assert result.share_touched_once.value == pytest.approx((counts == 1).mean())
+
+
+def test_hostile_cases():
+    one = np.ones((1, 3), dtype=bool)
+    result = influential_pairs(one, one, one)
+    assert (result.train.size, result.n_by_cuts) == (0, 0)
+    assert np.isnan(result.mean_selected)
+    assert result.share_touched.value == 0
+    rng = np.random.default_rng(4)
+    membership = rng.random((50, 5)) < 0.7
+    membership[:, 0] = True
+    result = influential_pairs(membership, membership, np.ones((50, 4), dtype=bool))
+    assert result.train.size == 0
+    with pytest.raises(BadInput, match="fdr"):
+        influential_pairs(one, one, one, fdr=0.0)
+    with pytest.raises(BadInput, match="min_mem"):
+        influential_pairs(one, one, one, min_mem=-1.0)
