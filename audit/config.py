@@ -12,9 +12,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from audit.errors import BadInput
-from audit.inclusion import Design
 
 Auto = Literal["auto"]
+Design = Literal["poisson", "fixed"]
+"""How the training subsets are drawn; see :mod:`audit.inclusion`."""
 
 
 class _Strict(BaseModel):

@@ -90,9 +90,13 @@ def print_outcome(outcome: RunOutcome) -> None:
         table.add_row(escape(title), escape(value))
     _out.print(table)
     for finding in outcome.summary["findings"]:
-        if finding["fails"] or finding["inconclusive"]:
-            mark = "FAILS" if finding["fails"] else "COULD NOT TELL"
-            _out.print(f"{mark}: {escape(finding['statement'])}", soft_wrap=True)
+        if finding["fails"]:
+            _out.print(f"FAILS: {escape(finding['statement'])}", soft_wrap=True)
+        elif finding["verdict"] == "could_not_tell":
+            _out.print(f"COULD NOT TELL: {escape(finding['statement'])}", soft_wrap=True)
+    undecided = sum(f["verdict"] == "inconclusive" for f in outcome.summary["findings"])
+    if undecided:
+        _out.print(f"{undecided} further questions could not be decided: see the report")
     _out.print(f"results: {escape(str(outcome.path / 'results'))}", soft_wrap=True)
     _out.print(f"report:  {escape(str(outcome.report))}", soft_wrap=True)
 

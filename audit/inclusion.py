@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from jaxtyping import Bool
 
+from audit.config import Design
 from audit.seeds import Purpose, generator
-
-Design = Literal["poisson", "fixed"]
 
 ADJACENCY: dict[str, str] = {
     "poisson": "add/remove one example",

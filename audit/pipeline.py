@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from audit.training.cohort import CohortOutput, CohortTask
 from audit.training.executors import DataFiles, cores, run_local
 
 
+@runtime_checkable
 class Listener(Protocol):
     """Who is told how a run gets on; the command line draws bars, tests count."""
 

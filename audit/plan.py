@@ -113,9 +113,11 @@ def make_plan(config: RunConfig, data: Dataset, *, device: str) -> Plan:
         hidden=config.hidden,
         activation=config.activation,
     )
-    if isinstance(model, CustomModel):
-        refuse_unsafe_layers(model.initial_module(config.seed, 0), config.model)
     engine, reason = _engine(config, model)
+    if isinstance(model, CustomModel):
+        module = model.initial_module(config.seed, 0)
+        model.check(module)
+        refuse_unsafe_layers(module, config.model)
     arms = [_standard_arm(config, n, engine, reason)]
     arms += [_dp_arm(config, epsilon, delta, n, engine, reason) for epsilon in config.epsilon]
     models, models_reason = _models(config, arms, n)

@@ -22,7 +22,6 @@ class Purpose(IntEnum):
     SPLIT = 5
     SUBPOPULATIONS = 6
     CROSS_CHECK = 7
-    RESAMPLING = 8
 
 
 def generator(root: int, purpose: Purpose, *key: int | str) -> np.random.Generator:

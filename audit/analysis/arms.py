@@ -30,8 +30,7 @@ from audit.estimates.memorization import (
     share_above,
 )
 from audit.estimates.result import to_json_number
-from audit.plan import ALPHA, Plan, PlannedArm
-from audit.seeds import Purpose, generator
+from audit.plan import ALPHA, PlannedArm
 
 MEMORIZED = 0.25
 """mem from which an example counts as memorized (Feldman & Zhang 2020, §3.1)."""
@@ -49,8 +48,8 @@ class ArmOutputs:
 
 @dataclass(frozen=True)
 class ArmEstimates:
-    """The estimates of one arm. ``judged_by`` is the DP arm whose claim it is compared with: itself;
-    for the standard arm, that of the run's smallest ε."""
+    """The estimates of one arm. ``judged_by`` is the DP arm whose claim it is held against:
+    itself; for the standard arm, that of the run's smallest ε."""
 
     memorization: Memorization
     test: DpTest
@@ -141,13 +140,10 @@ def influence_rows(name: str, pairs: InfluencePairs) -> pd.DataFrame:
     )
 
 
-def arm_summary(
-    planned: PlannedArm, outputs: ArmOutputs, found: ArmEstimates, plan: Plan
-) -> dict[str, Any]:
+def arm_summary(planned: PlannedArm, outputs: ArmOutputs, found: ArmEstimates) -> dict[str, Any]:
     """One arm's part of results/summary.json."""
     member, correct = outputs.membership, outputs.train_correct
     mem = found.memorization
-    rng = generator(plan.config.seed, Purpose.RESAMPLING, planned.name)
     _, delta = claim(found.judged_by)
     certified = certified_epsilon(mem.n_in, mem.correct_in, mem.n_out, mem.correct_out, delta=delta)
     summary: dict[str, Any] = {
@@ -156,7 +152,7 @@ def arm_summary(
         "accuracy_excluded": accuracy_excluded(member, correct).to_json(),
         "generalization_gap": generalization_gap(member, correct).to_json(),
         "mem_mean": mean_memorization(member, correct).to_json(),
-        "mem_share_above_0.25": share_above(member, correct, MEMORIZED, rng=rng).to_json(),
+        "mem_share_above_0.25": share_above(member, correct, MEMORIZED).to_json(),
         "mem_max": mem_max(mem).to_json(),
         "mem_undefined": mem.n_undefined,
         "epsilon_certified": certified.to_json(),

@@ -32,7 +32,7 @@ def analyse(plan: Plan, data: Dataset, outputs: dict[str, ArmOutputs]) -> Result
     for planned in plan.arms:
         judged_by = planned if planned.mechanism is not None else strictest
         found[planned.name] = estimate_arm(outputs[planned.name], judged_by)
-        arms[planned.name] = arm_summary(planned, outputs[planned.name], found[planned.name], plan)
+        arms[planned.name] = arm_summary(planned, outputs[planned.name], found[planned.name])
         if planned.mechanism is not None:
             arms[planned.name]["loss"] = loss_summary(outputs[STANDARD], outputs[planned.name])
     groups = analyse_groups(data, outputs)

@@ -14,12 +14,13 @@ def stratified_test_rows(
 ) -> Bool[np.ndarray, " rows"]:
     """Marks ``n_test`` rows as test rows, each class in proportion (largest remainders).
 
-    A class with a single row stays in training. Depends on the arguments only.
+    Each class keeps a training row, so that a few rows less are marked where many classes have
+    hardly any. Depends on the arguments only.
     """
     rng = generator(seed, Purpose.SPLIT)
     _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     quota = n_test * counts / len(labels)
-    taken = np.minimum(np.floor(quota).astype(np.int64), counts - 1)
+    taken = np.floor(quota).astype(np.int64)
     # Stable sort, largest remainder first: ties go to the class that sorts first.
     for group in np.argsort(-(quota - taken), kind="stable"):
         if taken.sum() >= n_test:

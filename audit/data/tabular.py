@@ -50,13 +50,7 @@ def tabular(path: Path, *, label: str | None, seed: int, test_fraction: float) -
         BadInput: anything wrong with the file, the label, the split or the size.
     """
     table, warnings = read_table(path)
-    if table.num_rows < _FEWEST_ROWS:
-        raise BadInput(
-            "data",
-            str(path),
-            f"has {table.num_rows} rows; an audit needs at least {_FEWEST_ROWS}",
-            "Use more rows.",
-        )
+    _refuse_few_rows(path, table.num_rows)
     label = label_name(label, table.column_names)
     classes = read_labels(label, table[label])
     split = next((c for c in table.column_names if c.lower() == "split" and c != label), None)
@@ -67,6 +61,7 @@ def tabular(path: Path, *, label: str | None, seed: int, test_fraction: float) -
     usable = [column for column in columns.values() if not isinstance(column, LeftOut)]
     encoding = encode(usable, train, source=str(path))
     _refuse_no_feature(path, encoding.feature_names, label)
+    said = [column.warning for column in usable if column.warning]
     few = len(encoding.feature_names) <= _MOST_FEATURES_FOR_STYLES
     return Examples(
         name=path.stem,
@@ -83,22 +78,32 @@ def tabular(path: Path, *, label: str | None, seed: int, test_fraction: float) -
         columns=GroupColumns(names, _GroupingsOf(table, columns, train)),
         default_subgroups=("class", "subpopulations") if few else ("class",),
         fitted_on_train=encoding.fitted,
-        warnings=(
-            *warnings,
-            *_left_out(columns, encoding.constant),
-            *(column.warning for column in usable if column.warning),
-            *encoding.warnings,
-        ),
-        notes={
-            "split": f"column {split!r}"
-            if split
-            else f"stratified by label, {len(y) - train.sum():,} of {len(y):,} rows to test, "
-            f"seed {seed}",
-            "scaling": "numbers standardised and cut at ±10, dates as days since 1970, categories "
-            "one-hot",
-            "missing": "a level of its own for categories; the mean and a flag for numbers",
-        },
+        warnings=(*warnings, *_left_out(columns, encoding.constant), *said, *encoding.warnings),
+        notes=_notes(split, train, seed),
     )
+
+
+def _refuse_few_rows(path: Path, rows: int) -> None:
+    if rows < _FEWEST_ROWS:
+        raise BadInput(
+            "data",
+            str(path),
+            f"has {rows} rows; an audit needs at least {_FEWEST_ROWS}",
+            "Use more rows.",
+        )
+
+
+def _notes(split: str | None, train: Bool[np.ndarray, " rows"], seed: int) -> dict[str, str]:
+    drawn = (
+        f"stratified by label, {np.count_nonzero(~train):,} of {len(train):,} rows to test, "
+        f"seed {seed}"
+    )
+    return {
+        "split": drawn if split is None else f"column {split!r}",
+        "scaling": "numbers standardised and cut at ±10, dates as days since 1970, categories "
+        "one-hot",
+        "missing": "a level of its own for categories; the mean and a flag for numbers",
+    }
 
 
 def _train_rows(

@@ -94,8 +94,8 @@ def torchvision_examples(source: str, root: Path) -> Examples:
     from audit.data.torchvision_compat import import_torchvision
 
     datasets = import_torchvision().datasets
-    train = _open(source, root, about, lambda: getattr(datasets, name)(root, train=True))
-    test = _open(source, root, about, lambda: getattr(datasets, name)(root, train=False))
+    kind = getattr(datasets, name)
+    train, test = (_open(source, root, about, kind, train=side) for side in (True, False))
     pixels = _pixels(train)
     shape = pixels.shape[1:]
     return Examples(
@@ -139,12 +139,14 @@ def _refuse_missing(source: str, about: _ImageSet, root: Path) -> None:
         )
 
 
-def _open(source: str, root: Path, about: _ImageSet, build: Callable[[], Any]) -> Any:
+def _open(
+    source: str, root: Path, about: _ImageSet, kind: Callable[..., Any], *, train: bool
+) -> Any:
     try:
         with warnings.catch_warnings():
             # CIFAR's files were pickled by an old NumPy; 2.4 warns of it (pytorch/vision #9340).
             warnings.filterwarnings("ignore", message=r".*align should be passed.*")
-            return build()
+            return kind(root, train=train, download=False)
     except (OSError, RuntimeError, ValueError, EOFError) as error:
         raise BadInput(
             "data",

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from audit.report.frames import records, rows_known, values
-from audit.report.words import Json, finite, name, part, plain_number
+from audit.report.words import Json, count, finite, name, part, plain_number
 
 HISTOGRAM_BIN = 0.05
 PLANE_BINS = 20
@@ -166,13 +166,13 @@ def _line(drawn: pd.DataFrame, loss: str, trend: Mapping[str, Any] | None) -> li
     assert high is not None
     assert intercept is not None
     weight = 1 / (se**2 + (tau or 0.0) ** 2)
-    count, frequency = values(drawn, "n_train"), values(drawn, "frequency")
-    x = np.log2(count)
+    n_train, frequency = values(drawn, "n_train"), values(drawn, "frequency")
+    x = np.log2(n_train)
     half_centre = stats.t.ppf(0.975, len(drawn) - 2) / math.sqrt(weight.sum())
     grid = np.linspace(x.min(), x.max(), LINE_POINTS)
     middle = intercept + value * grid
     half = np.hypot(half_centre, (high - low) / 2 * (grid - np.average(x, weights=weight)))
-    shares = 2**grid * (frequency / count).mean()
+    shares = 2**grid * (frequency / n_train).mean()
     return [
         {"frequency": float(f), "loss": 100 * float(m), "low": 100 * float(m - h),
          "high": 100 * float(m + h)}
@@ -187,7 +187,7 @@ def forest(groups: pd.DataFrame, arm: str, most: int) -> Json:
     rows = [
         {
             "row": i,
-            "name": f"{name(row['subgroup'], 34)} (n={int(row['n_test'])})",
+            "name": f"{name(row['subgroup'], 34)} (n={count(row['n_test'])})",
             **_points_of(row, loss),
         }
         for i, row in enumerate(records(drawn.head(most)))

@@ -18,6 +18,7 @@ from audit.report.words import (
 )
 
 CURVE_ROWS = 8
+_FLOOR = 1e-12
 
 # One row: label, and its cell from (run.arms[arm], summary.arms[arm].above_bound).
 _ROWS: tuple[tuple[str, Callable[[Json, Json], str]], ...] = (
@@ -98,8 +99,11 @@ def _curve(facts: Mapping[str, Any], label: str) -> Json | None:
     ]
     if not pairs:
         return None
-    step = max(1, -(-len(pairs) // CURVE_ROWS))
-    rows = [[general(e, 4), general(d, 3)] for e, d in pairs[::step]]
+    # Far out the curve is flat at the accountant's numerical floor and says nothing.
+    telling = [pair for pair in pairs if pair[1] > _FLOOR] or pairs[:1]
+    shown = telling[:: -(-len(telling) // CURVE_ROWS)]
+    nearest = min(pairs, key=lambda pair: abs(pair[0] - facts["epsilon"]))
+    rows = [[general(e, 4), general(d, 3)] for e, d in sorted({*shown, nearest})]
     return table(
         f"Privacy curve, {label}: δ that belongs to each ε",
         [("ε", TEXT), ("δ", NUMBER)],

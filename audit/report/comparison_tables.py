@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from audit.report.blocks import NUMBER, TEXT, table
-from audit.report.subgroup_findings import outcome_words, slope_words
+from audit.report.subgroup_findings import is_loss, outcome_words, slope_words
 from audit.report.verdicts import LABELS
 from audit.report.words import (
     Json,
@@ -18,11 +18,12 @@ from audit.report.words import (
     name,
     number,
     part,
+    points,
 )
 
 
 def comparison_tables(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[Json]:
-    """Trends with frequency, and whether all subgroups lose equally; what was not fitted is absent."""
+    """Trends with frequency, and whether all subgroups lose equally; absent if not fitted."""
     blocks = []
     if trends := summary.get("trends"):
         blocks.append(_trends(run, trends))
@@ -45,7 +46,7 @@ def _trends(run: Mapping[str, Any], trends: Sequence[Mapping[str, Any]]) -> Json
             ends,
             bare_p(t.get("p_value")),
             f"{adjusted[0]} ({adjusted[1]})" if has_adjusted else "not fitted",
-            number(t.get("tau"), 3),
+            points(t.get("tau")) if is_loss(t) else number(t.get("tau"), 3),
             LABELS[t["verdict"]][0],
         ])  # fmt: skip
     columns = [("Grouping", TEXT), ("Outcome", TEXT), ("Groups", NUMBER)]

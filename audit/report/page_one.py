@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from audit.report.findings import CLAIM
+from audit.report.subgroup_findings import SLOPE_DIGITS
 from audit.report.verdicts import label
 from audit.report.words import (
     Json,
@@ -169,8 +170,9 @@ def _trend_words(trend: Mapping[str, Any], subject: str) -> str:
             f"Whether rare subgroups lose more under {subject} could not be estimated ({groups})."
         )
     size = (
-        f"each time a subgroup is half as common, the loss changes by {points(-value)} on average "
-        f"(95 % interval {span({'low': _negated(high), 'high': _negated(low)})})"
+        f"each time a subgroup is half as common, the loss changes by "
+        f"{points(-value, SLOPE_DIGITS)} on average (95 % interval "
+        f"{span({'low': _negated(high), 'high': _negated(low)}, SLOPE_DIGITS)})"
     )
     size += _difficulty_words(trend)
     if trend["verdict"] == "shown":
@@ -190,8 +192,9 @@ def _difficulty_words(trend: Mapping[str, Any]) -> str:
     value, low, high = (part(slope, k) for k in ("value", "low", "high"))
     if value is None:
         return ""
-    ends = span({"low": _negated(high), "high": _negated(low)})
-    return f". Among subgroups that are equally hard it changes by {points(-value)} ({ends})"
+    ends = span({"low": _negated(high), "high": _negated(low)}, SLOPE_DIGITS)
+    size = points(-value, SLOPE_DIGITS)
+    return f". Among subgroups that are equally hard it changes by {size} ({ends})"
 
 
 def _negated(x: float | None) -> float | None:

@@ -128,6 +128,7 @@ def _run(run: Mapping[str, Any]) -> Json:
     rows: list[tuple[str, object]] = [
         ("Command line", run.get("command_line")),
         ("Seed", run.get("seed")),
+        ("Why this many models", (run.get("plan") or {}).get("models_reason")),
         ("Started, finished", f"{run.get('created')}, {run.get('finished')}"),
         ("Tool", f"{tool.get('name')} {tool.get('version')}, "
                  f"commit {tool.get('commit') or 'not recorded'}"),

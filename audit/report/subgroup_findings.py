@@ -20,6 +20,10 @@ from audit.report.words import (
     span,
 )
 
+# Slopes per doubling are small: a tenth of a point per doubling is a point over ten doublings.
+SLOPE_DIGITS = 2
+# Above this corrected p-value the hardest-hit subgroup's excess may be chance.
+_ALPHA = 0.05
 _UNDECIDED = frozenset({"inconclusive", "too_few_groups"})
 
 
@@ -33,10 +37,15 @@ def disparities(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[Json
     return [_disparity(d, run) for d in summary.get("disparity") or []]
 
 
+def is_loss(trend: Mapping[str, Any]) -> bool:
+    """Whether a trend is one of accuracy loss, which is shown in percentage points."""
+    return trend["outcome"].startswith("loss")
+
+
 def outcome_words(trend: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[str, str, str]:
     """What a trend is about: the noun, how rarer groups fare if it falls, and if it rises."""
     label = arm_words(trend["arm"], run)
-    if trend["outcome"].startswith("loss"):
+    if is_loss(trend):
         return f"accuracy loss under {label}", "lose more", "lose less"
     if trend["outcome"].startswith("mem"):
         return f"memorization in {label}", "are memorized more", "are memorized less"
@@ -47,8 +56,8 @@ def slope_words(trend: Mapping[str, Any], key: str = "slope") -> tuple[str, str]
     """A slope per doubling and its interval: in points for a loss, as a number for memorization."""
     slope = trend.get(key)
     value = part(slope, "value")
-    if trend["outcome"].startswith("loss"):
-        return points(value), span(slope)
+    if is_loss(trend):
+        return points(value, SLOPE_DIGITS), span(slope, SLOPE_DIGITS)
     return number(value), interval(part(slope, "low"), part(slope, "high"))
 
 
@@ -102,23 +111,23 @@ def _trend(trend: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
 def _disparity(entry: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
     verdict, grouping = entry["verdict"], name(entry["grouping"])
     label, margin = arm_words(entry["arm"], run), entry.get("equivalence_margin")
-    excess = entry.get("worst_minus_rest")
-    worst = f"the hardest hit, “{name(entry.get('worst_subgroup'))}”, loses "
-    worst += f"{points(part(entry.get('worst_loss'), 'value'))}, {points(part(excess, 'value'))} "
-    worst += f"more than the rest (95 % interval {span(excess)}; "
-    worst += f"Holm-corrected {p_value(entry.get('worst_p_holm'))})"
+    worst = _worst_words(entry)
     if entry.get("worst_subgroup") is None:
         text = f"Losses by “{grouping}” under {label} could not be compared."
         verdict = verdict if verdict in _UNDECIDED else "inconclusive"
     elif verdict == "shown":
-        text = f"Subgroups by “{grouping}” do not lose equally under {label}: {worst}."
+        text = (
+            f"Subgroups by “{grouping}” do not lose equally under {label} (Cochran Q: "
+            f"{p_value(entry.get('q_p_value'))}, spread beyond noise {points(entry.get('tau'))}). "
+            f"{worst}"
+        )
     elif verdict == "equivalent":
-        text = f"Subgroups by “{grouping}” lose the same under {label} to within {points(margin)}: "
-        text += f"{worst}."
+        text = f"Subgroups by “{grouping}” lose the same under {label} to within {points(margin)}. "
+        text += worst
     else:
         few = "too few groups" if verdict == "too_few_groups" else "the data do not decide"
-        text = f"Whether subgroups by “{grouping}” lose equally under {label} is open ({few}): "
-        text += f"{worst}."
+        text = f"Whether subgroups by “{grouping}” lose equally under {label} is open ({few}). "
+        text += worst
         if finite(entry.get("smallest_detectable")):
             text += " The smallest difference this audit could have seen is "
             text += f"{points(entry['smallest_detectable'])}."
@@ -127,9 +136,21 @@ def _disparity(entry: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
         f"Do all subgroups by “{grouping}” lose equally under {label}?",
         text,
         verdict,
-        "worst group against the rest, Holm over groups; Cochran Q and τ; two one-sided tests "
+        "Cochran Q and τ; worst group against the rest, Holm over groups; two one-sided tests "
         f"within ±{points(margin)}",
-        estimate=excess,
+        estimate=entry.get("worst_minus_rest"),
         threshold=margin,
         inconclusive=verdict in _UNDECIDED,
+    )
+
+
+def _worst_words(entry: Mapping[str, Any]) -> str:
+    """The hardest-hit subgroup, and whether it alone stands out once its choice is paid for."""
+    excess, p = entry.get("worst_minus_rest"), entry.get("worst_p_holm")
+    alone = finite(p) and p <= _ALPHA  # pyright: ignore[reportOptionalOperand]
+    return (
+        f"The hardest hit, “{name(entry.get('worst_subgroup'))}”, loses "
+        f"{points(part(entry.get('worst_loss'), 'value'))}, {points(part(excess, 'value'))} more "
+        f"than the rest (95 % interval {span(excess)}; Holm-corrected {p_value(p)}"
+        f"{'' if alone else ': by itself it may be chance'})."
     )

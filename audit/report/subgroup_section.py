@@ -91,8 +91,8 @@ def _grouping(
             "Accuracy loss in points with 95 % intervals, largest first", forest, PRIVATE,
         ))  # fmt: skip
     line = (
-        "The line has the fitted slope and runs through the precision-weighted mean of the "
-        "subgroups; the band is its 95 % interval. " if data["line"] else ""
+        "The line is the fitted trend with its 95 % band; a subgroup without an interval (one test "
+        "example) does not enter it. " if data["line"] else ""
     )  # fmt: skip
     caption = (
         f"Accuracy loss under {label} by “{name(grouping)}”: against frequency (larger points have "

@@ -123,9 +123,9 @@ def part(e: Mapping[str, Any] | None, key: str) -> Any:
     return plain_number((e or {}).get(key))
 
 
-def span(e: Mapping[str, Any] | None) -> str:
+def span(e: Mapping[str, Any] | None, digits: int = 1) -> str:
     """The interval of a difference of fractions: "1.9 to 2.7 points"."""
-    ends = interval(part(e, "low"), part(e, "high"), 100.0, 1)
+    ends = interval(part(e, "low"), part(e, "high"), 100.0, digits)
     return ends if ends == NO_INTERVAL else f"{ends} points"
 
 

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Bool, Float16
 from torch import Tensor
 
-from audit.inclusion import Design, membership
+from audit.config import Design
+from audit.inclusion import membership
 from audit.training.arms import Arm
 from audit.training.crosscheck import CrossCheck, cross_check
 from audit.training.ensemble import train_ensemble

@@ -104,20 +104,52 @@ class CustomModel:
         return self.factory
 
     def initial_module(self, seed: int, model: int) -> nn.Module:
-        """Model ``model`` as its factory makes it, under a torch seed of its own stream."""
+        """Model ``model`` as its factory makes it, under a torch seed of its own stream.
+
+        Raises:
+            BadInput: the factory fails, or returns something else than a module.
+        """
         factory = _resolve(self.factory)
         state = int(seed_sequence(seed, Purpose.INITIALISATION, model).generate_state(1)[0])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(state)
-            module = factory(self.input_shape, self.n_classes)
+            try:
+                module = factory(self.input_shape, self.n_classes)
+            except Exception as error:  # whatever a user's code raises is the user's to mend
+                raise self._refusal(
+                    f"the factory fails: {type(error).__name__}: {error}"
+                ) from error
         if not isinstance(module, nn.Module):
-            raise BadInput(
-                "model",
-                self.factory,
-                f"the factory returned {type(module).__name__}, not a torch.nn.Module",
-                "Return the module itself",
-            )
+            raise self._refusal(f"the factory returned {type(module).__name__}, not a torch module")
         return module
+
+    def check(self, module: nn.Module) -> None:
+        """Refuse a module that does not map examples to one logit per class.
+
+        Raises:
+            BadInput: the forward pass fails on two examples, or gives another shape.
+        """
+        module.eval()
+        try:
+            with torch.no_grad():
+                shape = tuple(module(torch.zeros(2, *self.input_shape)).shape)
+        except Exception as error:
+            raise self._refusal(
+                f"its forward pass fails: {type(error).__name__}: {error}"
+            ) from error
+        if shape != (2, self.n_classes):
+            raise self._refusal(
+                f"maps 2 examples to shape {shape}, expected {(2, self.n_classes)} (logits)"
+            )
+
+    def _refusal(self, rule: str) -> BadInput:
+        return BadInput(
+            "model",
+            self.factory,
+            " ".join(rule.split()),
+            f"Make it return a module for input_shape={self.input_shape}, "
+            f"n_classes={self.n_classes}",
+        )
 
 
 Model = Mlp | CustomModel

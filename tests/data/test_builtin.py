@@ -72,6 +72,10 @@ def test_adult_is_scaled_by_constants_only() -> None:
     for column in ("workclass", "marital_status", "occupation", "race", "sex", "native_country"):
         at = [i for i, name in enumerate(data.feature_names) if name.startswith(column + "=")]
         assert (data.x_train[:, at].sum(axis=1) == 1).all()
+    counts = {"workclass": 2_799, "occupation": 2_809, "native_country": 857}
+    for column, count in counts.items():
+        at = data.feature_names.index(f"{column}=(missing)")
+        assert data.x_train[:, at].sum() + data.x_test[:, at].sum() == count
 
 
 @pytest.mark.skipif(not SHARED_ADULT.is_file(), reason="the CSV adult came from is not here")

@@ -11,7 +11,7 @@ from audit.data.dataset import Grouping
 from audit.data.groupings import crossing, parse_subgroups
 from audit.data.names import distinct_names, printable
 from audit.data.registry import load
-from audit.data.subpopulations import subpopulations
+from audit.data.subpopulations import _merge, subpopulations
 from audit.errors import BadInput
 
 
@@ -132,6 +132,44 @@ def test_subpopulations_find_planted_blobs_ordered_by_size() -> None:
     for codes, truth in ((grouping.train, blob[~test]), (grouping.test, blob[test])):
         expected = np.select([truth == t for t in (0, 1, 2, 11, 10, 12)], range(6), -1)
         np.testing.assert_array_equal(codes, expected)
+
+
+def test_a_test_row_joins_the_style_of_its_nearest_centre() -> None:
+    """Tested on the training rows themselves, whose nearest centre k-means has found."""
+    rng = np.random.default_rng(3)
+    x = (rng.normal(size=(300, 8)) * np.arange(1, 9) + 5).astype(np.float32)
+    y = (np.arange(300) % 2).astype(np.int64)
+    for features in (8, 80):
+        wide = np.tile(x, (1, features // 8))
+        grouping = subpopulations(
+            wide, y, wide, y, class_names=("0", "1"), clusters_per_class=6, seed=0
+        )
+        assert len(set(grouping.test)) == 12
+        np.testing.assert_array_equal(grouping.test, grouping.train)
+
+
+def _naive_average_linkage(centres: np.ndarray, styles: int) -> list[set[int]]:
+    clusters = [{k} for k in range(len(centres))]
+    while len(clusters) > styles:
+        mean_distance = {
+            (a, b): np.mean([np.linalg.norm(centres[i] - centres[j]) for i in p for j in q])
+            for a, p in enumerate(clusters)
+            for b, q in enumerate(clusters)
+            if a < b
+        }
+        a, b = min(mean_distance, key=lambda pair: mean_distance[pair])
+        clusters[a] |= clusters.pop(b)
+    return clusters
+
+
+def test_merging_is_average_linkage() -> None:
+    centres = np.random.default_rng(0).normal(size=(12, 3))
+    for styles in (1, 4, 6, 11, 12, 20):
+        merged = _merge(centres, styles)
+        found = [set(np.flatnonzero(merged == k)) for k in np.unique(merged)]
+        assert sorted(map(sorted, found)) == sorted(
+            map(sorted, _naive_average_linkage(centres, styles))
+        )
 
 
 def test_subpopulations_look_at_training_rows_only_and_repeat() -> None:

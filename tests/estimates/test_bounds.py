@@ -65,7 +65,7 @@ def subsampled_gaussian_curve():
         value_discretization_interval=1e-3,
     ).self_compose(case["steps"])
     epsilon = np.linspace(0, 8, 161)
-    return epsilon, np.asarray(loss.get_delta_for_epsilon(epsilon), dtype=np.float64)
+    return epsilon, np.asarray(loss.get_delta_for_epsilon(epsilon.tolist()), dtype=np.float64)
 
 
 def test_golden_tradeoff_cap_of_the_subsampled_gaussian():

@@ -60,7 +60,7 @@ _TRACES: list[tuple[tuple[str, ...], Any, str]] = [
     (("summary", "arms", "dp-2", "test", "power"), 0.874, "87 % probability"),
     (("summary", "arms", "standard", "n_refuted"), 29, "29 training examples"),
     (("summary", "arms", "standard", "witnesses"), [3, 9], "numbers 3 and 9"),
-    (("summary", "trends", "0", "slope"), e(-0.0317, 0.01), "changes by 3.2 points"),
+    (("summary", "trends", "0", "slope"), e(-0.0317, 0.01), "changes by 3.17 points"),
     (("summary", "trends", "0", "n_groups"), 47, "Among 47 subgroups"),
     (("summary", "disparity", "0", "worst_loss"), e(0.1234, 0.01), "loses 12.3 points"),
     (("summary", "disparity", "0", "worst_minus_rest"), e(0.1111, 0.01), "11.1 points more"),

@@ -113,6 +113,15 @@ def test_self_check(quiet: Run, gap_off: float, verdict: str) -> None:
     assert exit_code([result]) == (EXIT_OK if verdict == "holds" else EXIT_FINDING_FAILS)
 
 
+def test_self_check_of_few_models_is_not_failed_by_noise(quiet: Run) -> None:
+    run = changed(quiet)
+    arm = run.summary["arms"]["dp-2"]
+    arm["generalization_gap"] = e(arm["mem_mean"]["value"] + 0.03, 0.04)
+    assert found(run)["self-check-dp-2"]["verdict"] == "inconclusive"
+    arm["generalization_gap"] = e(arm["mem_mean"]["value"] + 0.03, 0.004)
+    assert found(run)["self-check-dp-2"]["verdict"] == "fails"
+
+
 def test_self_check_that_cannot_be_made_does_not_hold(quiet: Run) -> None:
     run = changed(quiet)
     run.summary["arms"]["dp-2"]["mem_mean"] = e(None)
@@ -176,6 +185,26 @@ def test_trend(quiet: Run, verdict: str, slope: float | None, words: str) -> Non
         verdict in {"inconclusive", "too_few_groups"} or slope is None
     )
     assert not result["fails"]
+
+
+def test_a_trend_says_what_remains_at_equal_difficulty(quiet: Run) -> None:
+    run = changed(quiet)
+    run.summary["trends"][0]["slope_at_equal_difficulty"] = e(-0.0264, 0.0373)
+    run.summary["trends"][0]["p_value_at_equal_difficulty"] = 0.159
+    statement = found(run)["trend-loss_dp-2-style within class"]["statement"]
+    assert (
+        "equal difficulty −2.64 points, 95 % interval −6.37 to 1.09 points, p = 0.16" in statement
+    )
+
+
+@pytest.mark.parametrize(("p", "chance"), [(0.003, False), (0.46, True), (None, True)])
+def test_the_hardest_hit_group_is_not_said_to_stand_out_by_chance(
+    quiet: Run, p: float | None, chance: bool
+) -> None:
+    run = changed(quiet)
+    run.summary["disparity"][0]["worst_p_holm"] = p
+    statement = found(run)["disparity-dp-2-style within class"]["statement"]
+    assert ("by itself it may be chance" in statement) is chance
 
 
 def test_equal_losses_are_never_claimed_from_a_missing_number(quiet: Run) -> None:

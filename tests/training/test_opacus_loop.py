@@ -124,5 +124,33 @@ def test_a_factory_that_returns_no_module_is_refused():
         f"{__name__}:not_a_module", input_shape=(4,), n_classes=2, hidden=(), activation="relu"
     )
     assert isinstance(model, CustomModel)
-    with pytest.raises(BadInput, match=r"not a torch\.nn\.Module"):
+    with pytest.raises(BadInput, match="not a torch module"):
         model.initial_module(0, 0)
+
+
+def fails(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
+    raise RuntimeError(f"two\nlines {input_shape} {n_classes}")
+
+
+def one_logit(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
+    del n_classes
+    return nn.Linear(input_shape[0], 1)
+
+
+def wrong_width(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
+    return nn.Linear(input_shape[0] + 1, n_classes)
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("fails", "two lines"),
+        ("one_logit", r"shape \(2, 1\)"),
+        ("wrong_width", "forward pass fails"),
+    ],
+)
+def test_a_users_model_that_cannot_work_is_refused_before_training(name: str, rule: str):
+    model = CustomModel(f"{__name__}:{name}", (4,), 3)
+    with pytest.raises(BadInput, match=rule) as caught:
+        model.check(model.initial_module(0, 0))
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,169 @@
+"""The commands as a newcomer, and as somebody hostile, types them."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from audit import pipeline
+from audit.errors import CheckFailed
+from audit.plan import Plan
+from audit.training.ensemble import Ensemble
+from tests.e2e.conftest import assert_refused, audit
+
+HOSTILE = "</script><script>alert(1)</script>"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [(), ("run",), ("report",), ("show",), ("data",), ("data", "list"), ("data", "inspect")],
+)
+def test_every_command_has_help(command: tuple[str, ...], tmp_path: Path):
+    done = audit(*command, "--help", cwd=tmp_path)
+    assert done.code == 0
+    assert "Usage:" in done.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported(tmp_path: Path):
+    start = time.perf_counter()
+    audit("--help", cwd=tmp_path)
+    # Importing torch alone takes longer than this on the slowest machine the tool is meant for.
+    modules = audit_modules(tmp_path)
+    assert not modules & {"torch", "pandas", "altair", "fairlearn", "opacus", "sklearn"}
+    assert time.perf_counter() - start < 60
+
+
+def audit_modules(tmp_path: Path) -> set[str]:
+    """Top-level modules loaded by importing the command line."""
+    import subprocess
+    import sys
+
+    code = "import audit.cli, sys; print(' '.join({m.split('.')[0] for m in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--epsilon", "-1"), ("epsilon", "-1")),
+        (("--epsilon", "nan"), ("epsilon",)),
+        (("--epsilon", "2", "--epsilon", "2"), ("epsilon", "twice")),
+        (("--delta", "0.5"), ("delta", "1/n")),
+        (("--data", "nothing.csv", "--label", "y"), ("nothing.csv",)),
+        (("--data", "digts"), ("digts",)),
+        (("--model", "transformer"), ("model", "transformer")),
+        (("--hidden", "a,b"), ("hidden",)),
+        (("--engine", "jax"), ("engine", "jax")),
+        (("--engine", "ensemble", "--model", "os:getcwd"), ("model",)),
+        (("--inclusion", "bernoulli"), ("design", "bernoulli")),
+        (("--p", "1.5"), ("inclusion_probability", "1.5")),
+        (("--device", "quantum"), ("device", "quantum")),
+        (("--config", "none.toml"), ("config", "none.toml")),
+        (("--subgroups", "sex"), ("sex",)),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_written(
+    arguments: tuple[str, ...], words: tuple[str, ...], tmp_path: Path
+):
+    assert_refused(audit("run", *arguments, "--out", "r", cwd=tmp_path), *words)
+    assert not (tmp_path / "r" / "run.json").exists()
+
+
+def test_a_folder_without_rights(tmp_path: Path):
+    if os.geteuid() == 0:
+        # root may write anywhere; a file in the place of a folder is refused all the same
+        (tmp_path / "locked").write_text("")
+    else:
+        (tmp_path / "locked").mkdir(mode=0o500)
+    assert_refused(audit("run", "--out", "locked/run", cwd=tmp_path), "out", "locked")
+
+
+def test_report_without_a_run(tmp_path: Path):
+    assert_refused(audit("report", cwd=tmp_path), "holds no run directory")
+    (tmp_path / "empty").mkdir()
+    assert_refused(audit("report", "empty", cwd=tmp_path), "run.json")
+    assert_refused(audit("show", "1", "2", "3", cwd=tmp_path), "[RUN] EXAMPLE")
+
+
+def test_a_csv_with_hostile_names_becomes_a_report_that_runs_nothing(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    n = 400
+    table = pd.DataFrame(
+        {
+            "age": rng.integers(18, 90, n).astype(object),
+            "=cmd|' /C calc'!A0": rng.normal(size=n),
+            "group": rng.choice([HOSTILE, "b", "\u202egnirts", "x" * 5000], n),
+            "label": rng.choice(["yes", HOSTILE], n),
+        }
+    )
+    table.loc[::17, "age"] = None
+    table.loc[::23, "group"] = None
+    table.to_csv(tmp_path / "hostile.csv", index=False)
+    done = audit(
+        "run", "--data", "hostile.csv", "--label", "label", "--subgroups", "group", "--models", "6",
+        "--out", "r", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.code == 3, done
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "<script>alert" not in page
+    assert "(not recorded)" in page
+    groups = pd.read_parquet(tmp_path / "r" / "results" / "subgroups.parquet")
+    assert HOSTILE in set(groups.loc[groups.grouping == "group", "subgroup"])
+
+
+def test_data_list_and_inspect(tmp_path: Path):
+    listed = audit("data", "list", cwd=tmp_path)
+    assert listed.code == 0
+    assert {"digits", "adult"} <= set(listed.out.split())
+    inspected = audit("data", "inspect", "adult", "--subgroups", "sex×race", cwd=tmp_path)
+    assert inspected.code == 0, inspected
+    for words in (
+        "32,561 for training",
+        "CC BY 4.0",
+        "fitted on training rows: nothing",
+        "sex×race",
+    ):
+        assert words in inspected.out
+
+
+class Silent:
+    """A listener that keeps the stages."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+
+    def stage(self, text: str) -> None:
+        self.stages.append(text)
+
+    def plan(self, plan: Plan, done: dict[str, int]) -> None: ...
+
+    def progress(self, models_done: dict[str, float]) -> None: ...
+
+
+def test_an_engine_with_wrong_clipping_fails_the_run_and_writes_no_results(
+    tmp_path: Path, small_config: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The whole pipeline, with every clipped gradient 1 % too long."""
+    honest = Ensemble._clip_factors
+
+    def off_by_one_percent(self, *arguments):
+        return honest(self, *arguments) * 1.01
+
+    monkeypatch.setattr(Ensemble, "_clip_factors", off_by_one_percent)
+    monkeypatch.setattr(pipeline, "cores", lambda: 1)  # train in this process, where the patch is
+    config, listener = pipeline.configure(small_config, {}), Silent()
+    for _ in range(2):  # and asking again does not wash it off
+        with pytest.raises(CheckFailed, match="cross-check of dp-2") as failed:
+            pipeline.run(config, tmp_path / "r", command_line="audit run", listener=listener)
+        assert failed.value.exit_code == 1
+        assert not (tmp_path / "r" / "results").exists()
+    assert "estimating" not in listener.stages
