@@ -195,8 +195,8 @@ def _largest(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Js
         f"Is the largest memorization in {arm_words(arm, run)} under what the accounting allows?",
         text,
         verdict,
-        "p_in − p_out of the example with the largest value, its own 95 % interval (not corrected "
-        "for the choice of the largest), against the cap from the accountant's privacy curve",
+        "largest p_in − p_out, 95 % limits for the largest true one (Newcombe's score, corrected "
+        "for the choice among all examples), against the cap from the accountant's privacy curve",
         estimate=largest,
         threshold=cap,
         fails=verdict == "fails",

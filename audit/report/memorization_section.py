@@ -66,9 +66,10 @@ def _estimates(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json:
         columns,
         rows,
         "n counts the independent units: models, not examples, for everything averaged over "
-        "examples. Intervals resample models; the largest memorization carries that example's own "
-        "Newcombe interval, not corrected for having been picked. Mean memorization and the gap "
-        "are two ways to nearly the same number; the self-check compares them.",
+        "examples, and models are what the intervals let vary. The limits of the largest "
+        "memorization are for the largest true one and allow for its having been picked; the value "
+        "itself is the largest of many noisy ones. Mean memorization and the gap are two ways to "
+        "nearly the same number; the self-check compares them.",
     )
 
 
