@@ -158,16 +158,28 @@ def test_share_above_covers_and_an_interval_around_the_plug_in_does_not():
     assert around.mean() < 0.9
 
 
-def test_share_above_covers_when_models_share_luck():
+def test_share_above_finds_neither_memorization_nor_its_absence_in_noise():
     rng = np.random.default_rng(5)
-    p_out = rng.uniform(0.1, 0.9, 150)
-    p_in = 0.95 - 0.1 * p_out
-    truth, trials, covered = float(np.mean(p_in - p_out >= 0.25)), 80, 0
+    trials, n, wrong = 60, 300, np.zeros(2)
     for _ in range(trials):
-        membership = rng.random((60, 150)) < 0.7
-        luck = rng.normal(0, 0.15, (60, 1))
-        p = np.where(membership, p_in + np.minimum(luck, 0), p_out - luck)
-        estimate = share_above(membership, rng.random(p.shape) < p, 0.25)
+        none = share_above(*runs(rng, 60, np.full(n, 0.5), np.full(n, 0.5)), 0.25)
+        every = share_above(*runs(rng, 60, np.full(n, 0.75), np.full(n, 0.25)), 0.25)
+        assert none.value > 0
+        assert every.value < 1
+        wrong += none.low > 0, every.high < 1
+    assert (wrong / trials <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / trials)).all()
+
+
+@pytest.mark.parametrize(("threshold", "truth"), [(0.45, 1), (0.55, 0)])
+def test_share_above_covers_when_models_fail_as_a_whole(threshold, truth):
+    """Half of the models get nothing right: the error of every mem is the same coin."""
+    rng = np.random.default_rng(6)
+    trials, covered = 200, 0
+    for _ in range(trials):
+        membership = rng.random((60, 100)) < 0.7
+        correct = membership & (rng.random((60, 1)) < 0.5)
+        # Every true mem is .5.
+        estimate = share_above(membership, correct, threshold)
         covered += estimate.low <= truth <= estimate.high
     assert covered / trials >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / trials)
 

@@ -54,6 +54,15 @@ def test_crossed_interval_is_the_naive_formula(models, seed):
     assert np.isnan(contrast.mean[1])
 
 
+def test_limits_do_not_explode_where_the_subtracted_term_is_large():
+    """Satterthwaite's formula gives 0.05 degrees here, and limits of ± 10²⁵."""
+    rng = np.random.default_rng(113)
+    cells = rng.integers(-1, 2, (3, 13)).astype(np.int8)
+    result = crossed_means(cells, np.repeat([0, 2], [5, 8]), 3, limits=(-1e9, 1e9))
+    assert result.degrees[2] == 2
+    assert result.high[2] - result.low[2] < 10
+
+
 def test_loss_covers_for_new_models_and_new_examples_and_pooling_does_not():
     rng = np.random.default_rng(0)
     trials, models, covered, pooled, false_alarms = 300, 15, np.zeros(2), 0, 0

@@ -24,7 +24,8 @@ def crossed_interval(cells: np.ndarray) -> tuple[float, float, float]:
     a, b, c = s2_models / n_models, s2_examples / n, s2_residual / (n_models * n)
     variance = max(a + b - c, a, b)
     below = a**2 / (n_models - 1) + b**2 / (n - 1) + c**2 / ((n_models - 1) * (n - 1))
-    half = float(stats.t.ppf(0.975, variance**2 / below)) * math.sqrt(variance)
+    degrees = max(variance**2 / below, min(n_models, n) - 1)
+    half = float(stats.t.ppf(0.975, degrees)) * math.sqrt(variance)
     return mean, mean - half, mean + half
 
 
