@@ -107,7 +107,7 @@ def print_example(results: Results, example: str) -> None:
     Raises:
         BadInput: no such example.
     """
-    n = results.examples["example"].nunique()
+    n = int(results.examples["example"].to_numpy().max(initial=-1)) + 1
     if not example.isascii() or not example.isdigit() or int(example) >= n:
         raise BadInput("example", example, f"must be a number from 0 to {n - 1}", "Give another")
     rows = results.examples.loc[results.examples["example"] == int(example)]

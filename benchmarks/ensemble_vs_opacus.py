@@ -125,7 +125,10 @@ def train_ghost(
 
     assert arm.clip_norm is not None
     wrapped = GradSampleModuleFastGradientClipping(
-        module, max_grad_norm=arm.clip_norm, use_ghost_clipping=True, loss_reduction="mean"
+        module,
+        max_grad_norm=arm.clip_norm,  # pyright: ignore[reportArgumentType]
+        use_ghost_clipping=True,
+        loss_reduction="mean",
     )
     sgd = torch.optim.SGD(module.parameters(), lr=arm.learning_rate, momentum=arm.momentum)
     optimizer = DPOptimizerFastGradientClipping(

@@ -31,7 +31,8 @@ def problem():
 
 def check(claimed: Arm, trained: Arm, problem):
     train, test, member = problem
-    theta = train_ensemble(MODEL, trained, *train, member, range(3), seed=4)
+    x, y = train
+    theta = train_ensemble(MODEL, trained, x, y, member, range(3), seed=4)
     return cross_check(MODEL, claimed, theta[1], 1, member[1], train, test, seed=4)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -170,7 +171,9 @@ def test_accuracies_are_distributed_as_in_the_reference_loop(arm: Arm, data):
             generator = torch.Generator().manual_seed(1000 + i)
             train_private(module, arm, x[:, :-1], y, batches, generator=generator)
         theirs[i] = evaluate_module(module, x[:, :-1], y).correct.mean()
-    assert stats.ks_2samp(ours, theirs).pvalue > 1e-3
-    assert stats.ttest_ind(ours, theirs, equal_var=False).pvalue > 1e-3
-    # The test can fail: 10 % more noise-free learning rate would be seen.
-    assert np.std(ours) / np.sqrt(k) < 0.01
+    law: Any = stats.ks_2samp(ours, theirs)
+    mean: Any = stats.ttest_ind(ours, theirs, equal_var=False)
+    assert law.pvalue > 1e-3
+    assert mean.pvalue > 1e-3
+    # The comparison is sharp: a shift of the mean accuracy by 4 points would be seen.
+    assert 4 * np.hypot(ours.std(), theirs.std()) / np.sqrt(k) < 0.04

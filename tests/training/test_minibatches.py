@@ -36,8 +36,9 @@ def test_each_member_is_selected_with_probability_q_independently():
     observed = np.array(
         [(sizes <= 6).sum(), *[(sizes == k).sum() for k in edges], (sizes > 17).sum()]
     )
-    law = stats.binom(n, q)
-    expected = steps * np.array([law.cdf(6), *law.pmf(edges), law.sf(17)])
+    expected = steps * np.array(
+        [stats.binom.cdf(6, n, q), *stats.binom.pmf(edges, n, q), stats.binom.sf(17, n, q)]
+    )
     assert stats.chisquare(observed, expected).pvalue > 1e-3
     # Successive steps and neighbouring examples are uncorrelated.
     assert abs(np.corrcoef(counts[:-1].ravel(), counts[1:].ravel())[0, 1]) < 4.5 / np.sqrt(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from scipy import stats
@@ -18,7 +20,8 @@ def test_the_whole_mersenne_twister_state_is_set():
     oracle = np.random.MT19937()
     words = key.copy()
     words[0] |= 0x80000000
-    oracle.state = {"bit_generator": "MT19937", "state": {"key": words, "pos": 624}}
+    state: Any = {"bit_generator": "MT19937", "state": {"key": words, "pos": 624}}
+    oracle.state = state
     ours = torch.randint(
         -(2**63), 2**63 - 1, (2000,), dtype=torch.int64, generator=seeded_cpu_generator(key)
     )
