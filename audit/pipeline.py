@@ -157,7 +157,7 @@ def train(store: RunDirectory, plan: Plan, data: Dataset, device: str, listener:
     for task, output in run_local(missing, files, workers=workers, on_progress=on_progress):
         _save(store, task, output)
         done[task.arm.name] += len(task.models)
-        listener.progress({name: float(count) for name, count in done.items()})
+    on_progress({})
 
 
 def _save(store: RunDirectory, task: CohortTask, output: CohortOutput) -> None:
