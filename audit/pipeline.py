@@ -118,7 +118,9 @@ def run(config: RunConfig, out: Path, *, command_line: str, listener: Listener) 
         _refuse_changed_data(store.manifest, data)
         if not store.manifest:
             store.manifest.update(_new_manifest(config, data, plan, device, command_line))
-            store.write_manifest()
+        else:
+            _note_other_versions(store.manifest)
+        store.write_manifest()
         train(store, plan, data, device, listener)
         _refuse_failed_checks(store.manifest)
         return finish(store, plan, data, listener)
@@ -231,6 +233,11 @@ def read_outputs(path: Path, manifest: dict[str, Any], arm: str) -> ArmOutputs:
         membership=np.concatenate([s.membership for s in shards]),
         train_correct=np.concatenate([s.train_correct for s in shards]),
         test_correct=np.concatenate([s.test_correct for s in shards]),
+        diverged=sum(
+            entry.get("diverged", 0)
+            for key, entry in manifest["shards"].items()
+            if key.partition("/")[0] == arm
+        ),
     )
 
 
@@ -331,6 +338,14 @@ def describe_arm(planned: PlannedArm, n: int) -> dict[str, Any]:
     }
 
 
+def _note_other_versions(manifest: dict[str, Any]) -> None:
+    """Record when a run goes on under other versions than it was started with."""
+    now = {"tool": provenance.tool(), "versions": provenance.versions()}
+    before = manifest.get("resumed", [manifest])[-1]
+    if any(before.get(key) != value for key, value in now.items()):
+        manifest.setdefault("resumed", []).append({"time": provenance.now(), **now})
+
+
 def _refuse_changed_config(manifest: dict[str, Any], config: RunConfig) -> None:
     if not manifest:
         return
@@ -370,8 +385,10 @@ def _refuse_failed_checks(manifest: dict[str, Any]) -> None:
     for arm, check in manifest.get("cross_check", {}).items():
         if not check["passed"]:
             raise CheckFailed(
-                f"cross-check of {arm} = "
-                f"{check['parameters_relative_difference']:.3g}: model {check['model']} differs "
-                f"from {check['against']} by more than {check['tolerance']:g}. The engine does not "
-                "compute what it claims on this machine: use --engine opacus, and report this."
+                f"cross-check of {arm}: model {check['model']} is not what {check['against']} "
+                "makes of it, or its random streams are not what the accountant assumes (single "
+                f"steps differ by {check['single_step_relative_difference']}, the first "
+                f"{check['early_steps']} by {check['early_relative_difference']}, tolerance "
+                f"{check['tolerance']:g}; streams passed: {check['stream']['passed']}). The engine "
+                "does not compute what it claims here: use --engine opacus, and report this."
             )

@@ -106,6 +106,7 @@ def make_plan(config: RunConfig, data: Dataset, *, device: str) -> Plan:
     n = len(data.x_train)
     delta = default_delta(n) if config.delta is None else config.delta
     check_delta(delta, n)
+    _refuse_huge_values(data)
     model = make_model(
         config.model,
         input_shape=data.input_shape,
@@ -124,6 +125,23 @@ def make_plan(config: RunConfig, data: Dataset, *, device: str) -> Plan:
     size = _cohort_size(config, model, models)
     tasks = _tasks(config, model, arms, models, size, device)
     return Plan(config, model, tuple(arms), models, models_reason, size, tasks)
+
+
+# Squared norms of inputs enter per-example gradient norms in float32, whose range ends at 3e38; an
+# overflow there would let one example escape its clip norm.
+_LARGEST_INPUT = 1e12
+
+
+def _refuse_huge_values(data: Dataset) -> None:
+    for part, x in (("training", data.x_train), ("test", data.x_test)):
+        largest = max(float(x.max(initial=0.0)), -float(x.min(initial=0.0)))
+        if not largest <= _LARGEST_INPUT:
+            raise BadInput(
+                f"largest value in the {part} rows",
+                largest,
+                f"must be at most {_LARGEST_INPUT:g} in size, or gradients overflow",
+                "Scale the features, or mend the row",
+            )
 
 
 def _engine(config: RunConfig, model: Model) -> tuple[Engine, str]:
@@ -163,6 +181,8 @@ def _dp_arm(
     )
     in_out = neighbour_guarantee(epsilon, delta, config.design)
     arm = _arm(dp_arm_name(epsilon), settings, config, n, mechanism.noise_multiplier)
+    if (arm.sample_rate, arm.steps) != (mechanism.sample_rate, mechanism.steps):
+        raise AssertionError("the accountant was asked about another mechanism than is trained")
     return PlannedArm(
         arm,
         settings,

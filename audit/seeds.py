@@ -22,6 +22,8 @@ class Purpose(IntEnum):
     SPLIT = 5
     SUBPOPULATIONS = 6
     CROSS_CHECK = 7
+    PERMUTATION = 8
+    LAYERS = 9
 
 
 def generator(root: int, purpose: Purpose, *key: int | str) -> np.random.Generator:

@@ -44,6 +44,8 @@ class ArmOutputs:
     membership: Bool[np.ndarray, "models n"]
     train_correct: Bool[np.ndarray, "models n"]
     test_correct: Bool[np.ndarray, "models n_test"]
+    diverged: int = 0
+    """Models that ended with parameters that are not finite; they count as wrong everywhere."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,8 @@ def arm_summary(planned: PlannedArm, outputs: ArmOutputs, found: ArmEstimates) -
         "mem_max": mem_max(mem).to_json(),
         "mem_undefined": mem.n_undefined,
         "epsilon_certified": certified.to_json(),
-        "verdict": found.test.verdict,
+        "verdict": _verdict(found.test, outputs),
+        "diverged": outputs.diverged,
         "witnesses": found.test.witnesses[:_MOST_WITNESSES].tolist(),
         "n_refuted": found.test.n_refuted,
         "test": _test_summary(found.test),
@@ -180,6 +183,14 @@ def loss_summary(standard: ArmOutputs, dp: ArmOutputs) -> dict[str, Any]:
     return paired_loss(standard.test_correct, dp.test_correct).to_json()
 
 
+def _verdict(test: DpTest, outputs: ArmOutputs) -> str:
+    """A diverged model is wrong on everything, so nothing can be refuted with it: that is no
+    evidence of consistency."""
+    if test.verdict == "consistent" and outputs.diverged:
+        return "could_not_tell"
+    return test.verdict
+
+
 def _test_summary(test: DpTest) -> dict[str, Any]:
     return {
         "epsilon": test.epsilon,
@@ -187,7 +198,7 @@ def _test_summary(test: DpTest) -> dict[str, Any]:
         "alpha": test.alpha,
         "hypotheses": test.hypotheses,
         "correction": "Holm",
-        "power": test.power,
+        "power": to_json_number(test.power),
         "models_needed": test.models_needed,
         "smallest_p": to_json_number(test.smallest_p),
     }

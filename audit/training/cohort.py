@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,12 +15,13 @@ from torch import Tensor
 
 from audit.config import Design
 from audit.inclusion import membership
+from audit.seeds import Purpose, seed_sequence
 from audit.training.arms import Arm
-from audit.training.crosscheck import CrossCheck, cross_check
+from audit.training.crosscheck import EARLY_STEPS, CrossCheck, cross_check
 from audit.training.ensemble import train_ensemble
 from audit.training.evaluation import Outputs, evaluate_ensemble, evaluate_module
 from audit.training.models import CustomModel, Mlp, Model
-from audit.training.noise import noise_generator
+from audit.training.noise import noise_generator, seeded_cpu_generator
 from audit.training.opacus_loop import model_minibatches, train_private, train_standard
 
 Engine = Literal["ensemble", "opacus"]
@@ -110,6 +112,14 @@ def _in_ensemble(
     train = _with_ones(data.x_train, device), _labels(data.y_train, device)
     test = _with_ones(data.x_test, device), _labels(data.y_test, device)
     models = len(task.models)
+    early_step = min(EARLY_STEPS, task.arm.steps)
+    early: list[Tensor] = []
+
+    def report(done: int, theta: Tensor) -> None:
+        if done == early_step:
+            early.append(theta.clone())
+        on_step(done * models)
+
     theta = train_ensemble(
         task.model,
         task.arm,
@@ -117,7 +127,7 @@ def _in_ensemble(
         member,
         task.models,
         seed=task.seed,
-        on_step=lambda done: on_step(done * models),
+        on_step=report,
     )
     checked = None
     if task.checked_model is not None:
@@ -126,6 +136,7 @@ def _in_ensemble(
             task.model,
             task.arm,
             theta[row],
+            early[0][row],
             task.checked_model,
             member[row],
             train,
@@ -161,17 +172,32 @@ def _in_loop(
         minibatches = model_minibatches(member[row], k, task.arm, seed=task.seed)
         finished = row * task.arm.steps
         report = _offset(on_step, finished)
-        if task.arm.kind == "standard":
-            train_standard(module, task.arm, x_train, y_train, minibatches, report)
-        else:
-            generator = noise_generator(task.seed, task.arm.name, k, device)
-            train_private(
-                module, task.arm, x_train, y_train, minibatches, generator=generator, on_step=report
-            )
+        with _layer_randomness(task, k, device):
+            if task.arm.kind == "standard":
+                train_standard(module, task.arm, x_train, y_train, minibatches, report)
+            else:
+                noise = noise_generator(task.seed, task.arm.name, k, device)
+                train_private(
+                    module, task.arm, x_train, y_train, minibatches, generator=noise, on_step=report
+                )
         diverged += not all(bool(torch.isfinite(p).all()) for p in module.parameters())
         train.append(evaluate_module(module, x_train, y_train))
         test.append(evaluate_module(module, x_test, y_test))
     return _stack(train), _stack(test), diverged, None
+
+
+@contextmanager
+def _layer_randomness(task: CohortTask, k: int, device: torch.device) -> Iterator[None]:
+    """A stream of its own for what layers draw in training (dropout): else every worker would start
+    from torch's default seed, and models would share their masks."""
+    sequence = seed_sequence(task.seed, Purpose.LAYERS, task.arm.name, k)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        if device.type == "cuda":
+            torch.cuda.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+        torch.set_rng_state(
+            seeded_cpu_generator(sequence.generate_state(624, np.uint32)).get_state()
+        )
+        yield
 
 
 def _offset(on_step: Callable[[int], None], finished: int) -> Callable[[int], None]:

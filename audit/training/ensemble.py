@@ -146,6 +146,8 @@ class Ensemble:
         for a, delta in zip(inputs[1:], deltas[1:], strict=True):
             total.addcmul_(a.square().sum(dim=1), delta.square().sum(dim=1))
         factors = (self.arm.clip_norm / total.sqrt_().add_(_CLIP_EPS)).clamp_(max=1.0)
+        # A gradient that is not finite is left out: clipping must hold for every example.
+        factors.nan_to_num_(nan=0.0)
         return factors.mul_(1 / self.arm.expected_batch_size)[:, None]
 
 
@@ -223,7 +225,7 @@ def train_ensemble(
     models: range,
     *,
     seed: int,
-    on_step: Callable[[int], None] = lambda done: None,
+    on_step: Callable[[int, Tensor], None] = lambda done, theta: None,
 ) -> Tensor:
     """Train ``models`` of ``arm`` together; returns their parameters [models, parameters].
 
@@ -231,7 +233,7 @@ def train_ensemble(
         x: inputs with a last column of ones [n, features + 1], on the device to train on.
         y: labels [n], same device.
         membership: who is in each model's training set.
-        on_step: called with the number of finished steps.
+        on_step: called with the number of finished steps and the current parameters.
     """
     device = x.device
     theta = torch.from_numpy(np.stack([model.initial(seed, k) for k in models])).to(device)
@@ -251,5 +253,5 @@ def train_ensemble(
                 data, selected, sizes, None if noise is None else noise.draw(arm.noise_std)
             )
             done += 1
-            on_step(done)
+            on_step(done, ensemble.theta)
     return ensemble.theta

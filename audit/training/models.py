@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod, sqrt
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -124,23 +126,30 @@ class CustomModel:
         return module
 
     def check(self, module: nn.Module) -> None:
-        """Refuse a module that does not map examples to one logit per class.
+        """Refuse a module that does not map each example, by itself, to one logit per class.
 
         Raises:
-            BadInput: the forward pass fails on two examples, or gives another shape.
+            BadInput: the forward pass fails, gives another shape, or mixes the examples of a
+                minibatch (per-example clipping would then bound nothing).
         """
+        training = module.training
         module.eval()
+        x = torch.rand(3, *self.input_shape, generator=torch.Generator().manual_seed(0))
         try:
             with torch.no_grad():
-                shape = tuple(module(torch.zeros(2, *self.input_shape)).shape)
+                together, alone = module(x), module(x[:1])
         except Exception as error:
+            rule = f"its forward pass fails: {type(error).__name__}: {error}"
+            raise self._refusal(rule) from error
+        finally:
+            module.train(training)
+        if tuple(together.shape) != (3, self.n_classes):
             raise self._refusal(
-                f"its forward pass fails: {type(error).__name__}: {error}"
-            ) from error
-        if shape != (2, self.n_classes):
-            raise self._refusal(
-                f"maps 2 examples to shape {shape}, expected {(2, self.n_classes)} (logits)"
+                f"maps 3 examples to shape {tuple(together.shape)}, "
+                f"expected {(3, self.n_classes)} (logits)"
             )
+        if not torch.allclose(together[:1], alone, rtol=1e-3, atol=1e-4):
+            raise self._refusal("gives an example other logits when others stand beside it")
 
     def _refusal(self, rule: str) -> BadInput:
         return BadInput(
@@ -193,6 +202,9 @@ def make_model(
 
 def _resolve(path: str) -> Factory:
     module_name, _, attribute = path.partition(":")
+    # A user's module lies where the command is given; the console script does not look there.
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
     try:
         factory: Any = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError) as error:

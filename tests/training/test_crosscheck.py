@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from audit.inclusion import membership
+from audit.training import ensemble, noise, opacus_loop
 from audit.training.arms import Arm
-from audit.training.crosscheck import TOLERANCE, cross_check
+from audit.training.crosscheck import EARLY_STEPS, TOLERANCE, cross_check
 from audit.training.ensemble import Ensemble, train_ensemble
 from audit.training.models import Mlp
 
@@ -32,14 +33,23 @@ def problem():
 def check(claimed: Arm, trained: Arm, problem):
     train, test, member = problem
     x, y = train
-    theta = train_ensemble(MODEL, trained, x, y, member, range(3), seed=4)
-    return cross_check(MODEL, claimed, theta[1], 1, member[1], train, test, seed=4)
+    early: list[torch.Tensor] = []
+
+    def keep(done: int, theta: torch.Tensor) -> None:
+        if done == EARLY_STEPS:
+            early.append(theta[1].clone())
+
+    theta = train_ensemble(MODEL, trained, x, y, member, range(3), seed=4, on_step=keep)
+    return cross_check(MODEL, claimed, theta[1], early[0], 1, member[1], train, test, seed=4)
 
 
 @pytest.mark.parametrize("arm", [STANDARD, DP], ids=["standard", "dp"])
 def test_an_honest_engine_passes_with_two_orders_to_spare(arm: Arm, problem):
     result = check(arm, arm, problem)
-    assert result.passed
+    assert result.verdict == "holds"
+    assert result.self_relative_difference is None
+    assert result.early_relative_difference < TOLERANCE / 20
+    assert result.single_step_relative_difference < TOLERANCE / 20
     assert result.parameters_relative_difference < TOLERANCE / 20
     assert result.predictions == N + 50
     assert result.predictions_differing == 0
@@ -50,8 +60,8 @@ def test_clipping_off_by_one_percent_is_caught(problem):
     # Same noise on the sum, so only the clip norm differs.
     lying = replace(DP, clip_norm=1.01, noise_multiplier=1.5 / 1.01)
     result = check(DP, lying, problem)
-    assert not result.passed
-    assert result.parameters_relative_difference > 5 * TOLERANCE
+    assert result.verdict == "fails"
+    assert result.early_relative_difference > 5 * TOLERANCE
 
 
 @pytest.mark.parametrize(
@@ -66,7 +76,7 @@ def test_clipping_off_by_one_percent_is_caught(problem):
     ids=lambda change: next(iter(change)),
 )
 def test_other_one_percent_lies_are_caught(change: dict[str, float], problem):
-    assert not check(DP, replace(DP, **change), problem).passed
+    assert check(DP, replace(DP, **change), problem).verdict == "fails"
 
 
 def test_an_engine_that_skips_clipping_on_one_layer_is_caught(
@@ -78,11 +88,112 @@ def test_an_engine_that_skips_clipping_on_one_layer_is_caught(
         return honest(self, inputs[:1], deltas[:1], squared_norms)
 
     monkeypatch.setattr(Ensemble, "_clip_factors", without_last_layer)
-    assert not check(DP, DP, problem).passed
+    result = check(DP, DP, problem)
+    assert result.verdict == "fails"
+    assert result.single_step_relative_difference > TOLERANCE
 
 
 def test_a_diverged_model_does_not_pass(problem):
     train, test, member = problem
     theta = torch.full((MODEL.parameters,), torch.nan)
-    result = cross_check(MODEL, STANDARD, theta, 0, member[0], train, test, seed=4)
-    assert not result.passed
+    result = cross_check(MODEL, STANDARD, theta, theta, 0, member[0], train, test, seed=4)
+    assert result.verdict == "fails"
+    assert result.to_json()["parameters_relative_difference"] is None
+
+
+def scaled_noise(factor: float):
+    honest = noise.Noise.draw
+    return lambda self, std: honest(self, factor * std)
+
+
+def same_noise_every_step():
+    honest, kept = noise.Noise.draw, {}
+
+    def draw(self, std: float) -> torch.Tensor:
+        if self not in kept:
+            kept[self] = honest(self, std).clone()
+        return kept[self]
+
+    return draw
+
+
+def no_noise_on_the_first_layer():
+    honest = noise.Noise.draw
+
+    def draw(self, std: float) -> torch.Tensor:
+        drawn = honest(self, std)
+        drawn[:, : 16 * 21] = 0.0
+        return drawn
+
+    return draw
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: scaled_noise(0.0),
+        lambda: scaled_noise(1 / 31.5),
+        lambda: scaled_noise(0.97),
+        same_noise_every_step,
+        no_noise_on_the_first_layer,
+    ],
+    ids=["none", "for the mean", "3 % short", "same every step", "missing on a layer"],
+)
+def test_wrong_noise_that_both_sides_share_is_caught(
+    make, problem, monkeypatch: pytest.MonkeyPatch
+):
+    """Replaying the engine's noise makes both sides agree; the stream tests do not replay."""
+    monkeypatch.setattr(noise.Noise, "draw", make())
+    result = check(DP, DP, problem)
+    assert not result.stream.passed
+    assert result.verdict == "fails"
+
+
+def test_one_noise_for_all_models_is_caught(problem, monkeypatch: pytest.MonkeyPatch):
+    honest = noise.noise_generator
+    monkeypatch.setattr(
+        noise, "noise_generator", lambda seed, arm, model, device: honest(seed, arm, 0, device)
+    )
+    result = check(DP, DP, problem)
+    assert result.stream.noise_model_correlation == pytest.approx(1, abs=0.1)
+    assert result.verdict == "fails"
+
+
+@pytest.mark.parametrize("arm", [STANDARD, DP], ids=["standard", "dp"])
+@pytest.mark.parametrize("lie", ["ignores the subset", "three times the rate"])
+def test_wrong_minibatches_that_both_sides_share_are_caught(
+    arm: Arm, lie: str, problem, monkeypatch: pytest.MonkeyPatch
+):
+    honest = ensemble.poisson_minibatches
+
+    def lying(member, models, *, arm, sample_rate, steps, seed):
+        if lie == "ignores the subset":
+            member = np.ones_like(member)
+        else:
+            sample_rate = 3 * sample_rate
+        return honest(member, models, arm=arm, sample_rate=sample_rate, steps=steps, seed=seed)
+
+    for module in (ensemble, opacus_loop):
+        monkeypatch.setattr(module, "poisson_minibatches", lying)
+    result = check(arm, arm, problem)
+    assert result.verdict == "fails"
+    assert result.stream.outside_subset > 0 or abs(result.stream.minibatch_z) > 5
+
+
+def test_training_that_amplifies_rounding_is_not_called_a_lie(problem):
+    """Long, hot ReLU training: the two ends differ, as the reference differs from itself."""
+    train, test, member = problem
+    model = Mlp((20, 64, 64, 5), "relu")
+    arm = replace(STANDARD, steps=800, learning_rate=0.4)
+    early: list[torch.Tensor] = []
+
+    def keep(done: int, now: torch.Tensor) -> None:
+        if done == EARLY_STEPS:
+            early.append(now[1].clone())
+
+    x, y = train
+    theta = train_ensemble(model, arm, x, y, member, range(3), seed=4, on_step=keep)
+    result = cross_check(model, arm, theta[1], early[0], 1, member[1], train, test, seed=4)
+    assert result.verdict in ("holds", "inconclusive")
+    assert result.single_step_relative_difference < TOLERANCE
+    assert result.early_relative_difference < TOLERANCE

@@ -145,7 +145,7 @@ def wrong_width(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
     ("name", "rule"),
     [
         ("fails", "two lines"),
-        ("one_logit", r"shape \(2, 1\)"),
+        ("one_logit", r"shape \(3, 1\)"),
         ("wrong_width", "forward pass fails"),
     ],
 )
@@ -154,3 +154,50 @@ def test_a_users_model_that_cannot_work_is_refused_before_training(name: str, ru
     with pytest.raises(BadInput, match=rule) as caught:
         model.check(model.initial_module(0, 0))
     assert "\n" not in str(caught.value)
+
+
+class MixesExamples(nn.Module):
+    """Centres each minibatch: every logit depends on every example."""
+
+    def __init__(self, features: int, n_classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, n_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x - x.mean(dim=0))
+
+
+def mixing(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
+    return MixesExamples(input_shape[0], n_classes)
+
+
+def test_a_module_that_mixes_examples_is_refused():
+    model = CustomModel(f"{__name__}:mixing", (4,), 3)
+    with pytest.raises(BadInput, match="others stand beside it"):
+        model.check(model.initial_module(0, 0))
+
+
+def test_a_valid_module_passes_both_checks_and_stays_in_training_mode():
+    model = CustomModel(f"{__name__}:small_cnn", (1, 6, 6), 3)
+    module = model.initial_module(0, 0)
+    model.check(module)
+    refuse_unsafe_layers(module, model.factory)
+    assert module.training
+
+
+def with_dropout(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
+    features = int(np.prod(input_shape))
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(features, 16), nn.Dropout(0.5), nn.Linear(16, n_classes)
+    )
+
+
+@pytest.mark.parametrize("arm", [STANDARD, DP], ids=["standard", "dp"])
+def test_dropout_is_reproducible_and_a_model_is_the_same_alone(arm: Arm, images: TrainingData):
+    model = CustomModel(f"{__name__}:with_dropout", (1, 6, 6), 3)
+    task = CohortTask(arm, model, 0, 2, "opacus", "poisson", 0.7, 0, "cpu")
+    together = train_cohort(task, images)
+    again = train_cohort(task, images)
+    alone = train_cohort(replace(task, first=2), images)
+    np.testing.assert_array_equal(together.test_margin, again.test_margin)
+    np.testing.assert_array_equal(together.test_margin[2:], alone.test_margin)
