@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import shlex
 import signal
 import sys
+import traceback
 import webbrowser
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,13 +16,13 @@ from typing import Annotated, Any
 import typer
 
 from audit import __version__
-from audit.errors import AuditError, BadInput, Interrupted
+from audit.errors import EXIT_INTERNAL, EXIT_OK, AuditError, BadInput, Interrupted
 
 app = typer.Typer(
     name="audit",
     help="Audit what models memorize, what (ε, δ) allows, and which subgroups pay for privacy.",
     epilog="Exit codes: 0 fine · 1 a finding fails · 2 bad input or usage · 3 inconclusive · "
-    "130 interrupted, resumable.",
+    "70 internal error · 130 interrupted, resumable.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -29,9 +32,10 @@ data_app = typer.Typer(help="What is built in, and what a file would become.", n
 app.add_typer(data_app, name="data")
 
 Data = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="digits, adult, FILE.csv, FILE.parquet, FILE.npz, FILE.npy, "
+        show_default=False,
+        help="Default digits. digits, adult, FILE.csv, FILE.parquet, FILE.npz, FILE.npy, "
         "torchvision:MNIST|FashionMNIST|CIFAR10|CIFAR100, or a FOLDER of images.",
     ),
 ]
@@ -76,7 +80,7 @@ def run(
         list[float] | None,
         typer.Option(help="ε of a DP arm; repeat for several. Default 2.", show_default=False),
     ] = None,
-    data: Data = "digits",
+    data: Data = None,
     label: Label = None,
     subgroups: Subgroups = None,
     model: Annotated[
@@ -119,7 +123,7 @@ def run(
     """
     options = {
         "epsilon": tuple(epsilon) if epsilon else None,
-        "data": data if config is None or data != "digits" else None,
+        "data": data,
         "label": label,
         "subgroups": _names(subgroups),
         "model": model,
@@ -259,8 +263,29 @@ def main(argv: list[str] | None = None) -> Any:
     # A scheduler's SIGTERM deserves the same orderly end as Ctrl-C (main thread only).
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGTERM, interrupt)
+        signal.signal(signal.SIGHUP, interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show ε must not cost a night's result its exit code.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app(args=argv, standalone_mode=True)
+        sys.stdout.flush()
     except AuditError as error:
-        typer.echo(f"audit: {error}", err=True)
-        raise SystemExit(error.exit_code) from None
+        raise _ended(str(error), error.exit_code, error) from None
+    except BrokenPipeError:
+        # The reader (head, less) has gone: nothing more to say to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(EXIT_OK) from None
+    except Exception as error:
+        text = f"internal error, {type(error).__name__}: {error}. Finished cohorts are kept"
+        raise _ended(text, EXIT_INTERNAL, error) from None
+
+
+def _ended(text: str, code: int, error: Exception) -> SystemExit:
+    """The end of a command that failed: one line, and the traceback only where it is asked for."""
+    if os.environ.get("AUDIT_DEBUG"):
+        traceback.print_exception(error)
+    hint = " (AUDIT_DEBUG=1 shows where)" if code == EXIT_INTERNAL else ""
+    typer.echo(f"audit: {' '.join(text.split())}{hint}", err=True)
+    return SystemExit(code)

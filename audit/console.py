@@ -165,10 +165,19 @@ def _number(value: float) -> str:
     return "not estimable" if math.isnan(value) else f"{value:.3f}"
 
 
+_FILES = {
+    "FILE.csv, FILE.tsv": "a table; --label names the column to predict",
+    "FILE.parquet": "the same",
+    "FILE.npz": "arrays x_train, y_train, x_test, y_test, or x and y",
+    "FILE.npy": "features; --label names the .npy file with the labels",
+    "FOLDER": "images, a sub-folder per class",
+}
+
+
 def print_sources() -> None:
     """The built-in data sets and the kinds of files."""
     table = Table("source", "what it is", header_style="bold")
-    for name, text in BUILTIN.items():
+    for name, text in (BUILTIN | _FILES).items():
         table.add_row(escape(name), escape(text))
     _out.print(table)
 

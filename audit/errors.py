@@ -6,9 +6,11 @@ EXIT_OK = 0
 EXIT_FINDING_FAILS = 1
 EXIT_BAD_INPUT = 2
 EXIT_INCONCLUSIVE = 3
+EXIT_INTERNAL = 70
 EXIT_INTERRUPTED = 130
 
 _LONGEST_VALUE = 120
+_LONGEST_RULE = 500
 
 
 class AuditError(Exception):
@@ -30,7 +32,8 @@ class BadInput(AuditError):
         self.value = value
         self.rule = rule
         self.next_step = next_step
-        super().__init__(f"{_printable(name)} = {_shown(value)}: {rule}. {next_step}")
+        told = f"{_one_line(rule, _LONGEST_RULE)}. {next_step}"
+        super().__init__(f"{_one_line(name, _LONGEST_VALUE)} = {_shown(value)}: {told}")
 
 
 class Interrupted(AuditError):
@@ -50,5 +53,6 @@ def _shown(value: object) -> str:
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
 
 
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)[:_LONGEST_VALUE]
+def _one_line(text: str, longest: int) -> str:
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)[:longest]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,17 +12,23 @@ import numpy as np
 
 from audit import provenance
 from audit.analysis import ArmOutputs, analyse
-from audit.config import RunConfig, config_digest, identity, make_config, read_config
+from audit.config import RunConfig, config_digest, make_config, read_config
 from audit.data.dataset import Dataset
 from audit.data.registry import load
 from audit.errors import AuditError, BadInput, CheckFailed
-from audit.inclusion import ADJACENCY
-from audit.plan import Plan, PlannedArm, make_plan, preset
+from audit.manifest import (
+    new_manifest,
+    note_other_versions,
+    read_manifest,
+    refuse_changed_config,
+    refuse_changed_data,
+)
+from audit.plan import Plan, make_plan, preset
 from audit.report.document import document
 from audit.report.findings import exit_code, findings
 from audit.report.render import render_html
 from audit.results import read_results, write_results
-from audit.store import SCHEMA_VERSION, RunDirectory, Shard, read_json, read_shards, write_bytes
+from audit.store import RunDirectory, Shard, check_out, read_shards, write_bytes
 from audit.training.cohort import CohortOutput, CohortTask
 from audit.training.executors import DataFiles, cores, run_local
 
@@ -91,6 +97,8 @@ def resolve_device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
+        if torch.device(name).type not in ("cpu", "cuda"):
+            raise RuntimeError("only cpu and cuda can train")
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise BadInput(
@@ -107,19 +115,24 @@ def run(config: RunConfig, out: Path, *, command_line: str, listener: Listener) 
         CheckFailed: the ensemble disagrees with the reference (everything trained is kept).
         AuditError: a training process died (finished cohorts are kept).
     """
+    # Everything that can be refused is refused before the first file is written.
+    check_out(out)
+    if (out / "run.json").exists():
+        refuse_changed_config(read_manifest(out), config)
+    listener.stage("loading data")
+    data = load_data(config)
+    device = resolve_device(config.device)
+    listener.stage("planning: noise for each epsilon")
+    plan = make_plan(config, data, device=device)
     with RunDirectory(out) as store:
-        # Refuse a changed configuration before spending time on data and noise.
-        _refuse_changed_config(store.manifest, config)
-        listener.stage("loading data")
-        data = load_data(config)
-        device = resolve_device(config.device)
-        listener.stage("planning: noise for each epsilon")
-        plan = make_plan(config, data, device=device)
-        _refuse_changed_data(store.manifest, data)
-        if not store.manifest:
-            store.manifest.update(_new_manifest(config, data, plan, device, command_line))
+        if (out / "run.json").exists():
+            # Again, and under the lock: another run may have begun here meanwhile.
+            store.manifest = read_manifest(out)
+            refuse_changed_config(store.manifest, config)
+            refuse_changed_data(store.manifest, data)
+            note_other_versions(store.manifest)
         else:
-            _note_other_versions(store.manifest)
+            store.manifest = new_manifest(config, data, plan, device, command_line)
         store.write_manifest()
         train(store, plan, data, device, listener)
         _refuse_failed_checks(store.manifest)
@@ -131,7 +144,8 @@ def train(store: RunDirectory, plan: Plan, data: Dataset, device: str, listener:
     damaged = store.drop_damaged_shards()
     if damaged:
         listener.stage(f"damaged and trained again: {', '.join(damaged)}")
-    finished = store.manifest.get("shards", {})
+    _drop_unchecked(store, plan)
+    finished = store.manifest["shards"]
     missing = [task for task in plan.tasks if task.key not in finished]
     done: Counter[str] = Counter()
     for task in plan.tasks:
@@ -160,6 +174,13 @@ def train(store: RunDirectory, plan: Plan, data: Dataset, device: str, listener:
         _save(store, task, output)
         done[task.arm.name] += len(task.models)
     on_progress({})
+
+
+def _drop_unchecked(store: RunDirectory, plan: Plan) -> None:
+    """An ensemble arm without its cross-check is not believed: train the checked cohort again."""
+    for task in plan.tasks:
+        if task.checked_model is not None and task.arm.name not in store.manifest["cross_check"]:
+            store.manifest["shards"].pop(task.key, None)
 
 
 def _save(store: RunDirectory, task: CohortTask, output: CohortOutput) -> None:
@@ -209,18 +230,29 @@ def write_report(path: Path, *, full_subgroups: bool = False) -> Path:
     Raises:
         BadInput: ``path`` is no finished run.
     """
-    manifest = read_json(path / "run.json")
+    manifest = read_manifest(path)
     results = read_results(path)
-    page = document(
-        manifest,
-        results.summary,
-        results.examples,
-        results.influence,
-        results.subgroups,
-        full_subgroups=full_subgroups,
-    )
+    try:
+        page = document(
+            manifest,
+            results.summary,
+            results.examples,
+            results.influence,
+            results.subgroups,
+            full_subgroups=full_subgroups,
+        )
+        html = render_html(page)
+    except Exception as error:
+        # Results are files that anyone may have edited, and drawing them is all that was done here:
+        # whatever a chart or a template misses is named, not traced (AUDIT_DEBUG=1 traces it).
+        raise BadInput(
+            "run",
+            str(path),
+            f"holds results that no report can be drawn from ({type(error).__name__}: {error})",
+            "Give the command of the run again: it makes them anew from the shards",
+        ) from error
     target = path / "report.html"
-    write_bytes(target, render_html(page).encode())
+    write_bytes(target, html.encode())
     return target
 
 
@@ -241,148 +273,9 @@ def read_outputs(path: Path, manifest: dict[str, Any], arm: str) -> ArmOutputs:
     )
 
 
-def _new_manifest(
-    config: RunConfig, data: Dataset, plan: Plan, device: str, command_line: str
-) -> dict[str, Any]:
-    n = len(data.x_train)
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "status": "training",
-        "created": provenance.now(),
-        "finished": None,
-        "command_line": command_line,
-        "tool": provenance.tool(),
-        "config": identity(config),
-        "config_sha256": config_digest(config),
-        "seed": config.seed,
-        "data": describe_data(data),
-        "versions": provenance.versions(),
-        "hardware": provenance.hardware(device, cores() if device == "cpu" else 1),
-        "inclusion": {
-            "design": config.design,
-            "p": config.inclusion_probability,
-            "adjacency": ADJACENCY[config.design],
-        },
-        "model": {
-            "name": config.model,
-            "description": plan.model.describe(),
-            "parameters": getattr(plan.model, "parameters", None),
-        },
-        "engine": {a.name: {"name": a.engine, "why": a.engine_reason} for a in plan.arms},
-        "arms": {arm.name: describe_arm(arm, n) for arm in plan.arms},
-        "plan": {
-            "models": plan.models,
-            "models_reason": plan.models_reason,
-            "cohort_size": plan.cohort_size,
-            "cohorts": [{"arm": t.arm.name, "first": t.first, "last": t.last} for t in plan.tasks],
-        },
-        "shards": {},
-        "cross_check": {},
-    }
-
-
-def describe_data(data: Dataset) -> dict[str, Any]:
-    """The data section of ``run.json``."""
-    return {
-        "name": data.name,
-        "source": data.source,
-        "licence": data.licence,
-        "fingerprint": data.fingerprint(),
-        "n": len(data.x_train),
-        "n_test": len(data.x_test),
-        "features": data.x_train.shape[1],
-        "input_shape": list(data.input_shape),
-        "classes": list(data.class_names),
-        "fitted_on_train": list(data.fitted_on_train),
-        "warnings": list(data.warnings),
-        "notes": data.notes,
-        "groupings": [
-            {
-                "name": g.name,
-                "kind": g.kind,
-                "subgroups": len(g.subgroups),
-                "uses_training_data": g.uses_training_data,
-            }
-            for g in data.groupings
-        ],
-    }
-
-
-def describe_arm(planned: PlannedArm, n: int) -> dict[str, Any]:
-    """One arm's section of ``run.json``: all that a third party needs to reconvert its ε."""
-    arm = planned.arm
-    described: dict[str, Any] = {
-        "kind": arm.kind,
-        "hyperparameters": planned.hyperparameters.model_dump(exclude={"tuning"}),
-        "tuning": planned.hyperparameters.tuning,
-        "sample_rate": arm.sample_rate,
-        "steps": arm.steps,
-        "expected_batch_size": arm.expected_batch_size,
-    }
-    if planned.mechanism is None or planned.curve is None:
-        return described
-    mechanism = asdict(planned.mechanism)
-    return {
-        **described,
-        "epsilon": mechanism.pop("target_epsilon"),
-        "epsilon_achieved": mechanism.pop("epsilon"),
-        **mechanism,
-        "clip_norm": arm.clip_norm,
-        "delta_times_n": planned.mechanism.delta * n,
-        "in_out_epsilon": planned.in_out_epsilon,
-        "in_out_delta": planned.in_out_delta,
-        "privacy_curve": {
-            "epsilon": planned.curve.epsilon.tolist(),
-            "delta": planned.curve.delta.tolist(),
-        },
-    }
-
-
-def _note_other_versions(manifest: dict[str, Any]) -> None:
-    """Record when a run goes on under other versions than it was started with."""
-    now = {"tool": provenance.tool(), "versions": provenance.versions()}
-    before = manifest.get("resumed", [manifest])[-1]
-    if any(before.get(key) != value for key, value in now.items()):
-        manifest.setdefault("resumed", []).append({"time": provenance.now(), **now})
-
-
-def _refuse_changed_config(manifest: dict[str, Any], config: RunConfig) -> None:
-    if not manifest:
-        return
-    if manifest.get("schema_version") != SCHEMA_VERSION:
-        raise BadInput(
-            "schema_version",
-            manifest.get("schema_version"),
-            f"of this run directory differs from this program's {SCHEMA_VERSION}",
-            "Continue with the version that started it, or choose another --out",
-        )
-    stored, current = manifest.get("config", {}), identity(config)
-    for field in sorted(stored.keys() | current.keys()):
-        if stored.get(field) != current.get(field):
-            raise BadInput(
-                field,
-                current.get(field),
-                f"differs from {stored.get(field)!r}, with which this run directory was started",
-                "Use the same value to continue, or another --out to start afresh",
-            )
-
-
-def _refuse_changed_data(manifest: dict[str, Any], data: Dataset) -> None:
-    if not manifest:
-        return
-    stored, current = manifest["data"]["fingerprint"], data.fingerprint()
-    if stored != current:
-        raise BadInput(
-            "data fingerprint",
-            current[:16],
-            f"differs from {stored[:16]!r}, with which this run directory was started",
-            "Restore the data to continue, or choose another --out to start afresh",
-        )
-
-
 def _refuse_failed_checks(manifest: dict[str, Any]) -> None:
     """Fail the run, before any estimate, if the engine disagreed with the reference."""
-    for arm, check in manifest.get("cross_check", {}).items():
+    for arm, check in manifest["cross_check"].items():
         if not check["passed"]:
             raise CheckFailed(
                 f"cross-check of {arm}: model {check['model']} is not what {check['against']} "

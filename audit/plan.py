@@ -78,8 +78,8 @@ class Plan:
 
 def preset(data: str) -> dict[str, Any]:
     """The shipped configuration for a built-in data set; empty for any other data."""
-    path = resource_dir("configs") / f"{data}.toml"
-    return read_config(path) if data.isidentifier() and path.is_file() else {}
+    shipped = {path.stem: path for path in resource_dir("configs").glob("*.toml")}
+    return read_config(shipped[data]) if data in shipped else {}
 
 
 def generic_arm(kind: str, n_in: float) -> ArmConfig:

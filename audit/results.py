@@ -14,7 +14,27 @@ import pyarrow.parquet as pq
 from audit.errors import BadInput
 from audit.store import read_json, write_bytes, write_json
 
-_TABLES = ("examples", "influence", "subgroups")
+# The columns that every reader needs; more may be there.
+_TABLES: dict[str, tuple[str, ...]] = {
+    "examples": (
+        *(
+            "arm",
+            "example",
+            "label",
+            "n_in",
+            "n_out",
+            "p_in",
+            "p_out",
+            "mem",
+            "mem_low",
+            "mem_high",
+        ),
+        *("bound", "tradeoff_bound", "verdict"),
+    ),
+    "influence": ("arm", "train_example", "test_example", "influence", "low", "high", "q_value"),
+    "subgroups": ("grouping", "kind", "subgroup", "n_train", "n_test", "frequency"),
+}
+_TEXT = frozenset({"arm", "label", "verdict", "grouping", "kind", "subgroup"})
 
 
 @dataclass(frozen=True)
@@ -47,16 +67,32 @@ def read_results(run: Path) -> Results:
     Raises:
         BadInput: a table is missing or unreadable.
     """
-    frames = {}
-    for name in _TABLES:
-        path = run / "results" / f"{name}.parquet"
-        try:
-            frames[name] = pq.read_table(path).to_pandas()
-        except (OSError, pa.ArrowException) as error:
-            raise BadInput(
-                "run",
-                str(run),
-                f"has no readable results/{name}.parquet ({type(error).__name__})",
-                "Finish the run with `audit run` and the options it was started with",
-            ) from error
+    frames = {name: _read_table(run, name, columns) for name, columns in _TABLES.items()}
+    if len(frames["examples"]) == 0:
+        raise _unreadable(run, "examples", "it has no rows")
     return Results(**frames, summary=read_json(run / "results" / "summary.json"))
+
+
+def _read_table(run: Path, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
+    path = run / "results" / f"{name}.parquet"
+    try:
+        # As a file: a folder of this name would be read as a partitioned data set.
+        with path.open("rb") as file:
+            frame = pq.read_table(file).to_pandas()
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(run, name, type(error).__name__) from error
+    for column in columns:
+        if column not in frame:
+            raise _unreadable(run, name, f"it has no column {column}")
+        if column not in _TEXT and not pd.api.types.is_numeric_dtype(frame[column]):
+            raise _unreadable(run, name, f"its column {column} is not numeric")
+    return frame
+
+
+def _unreadable(run: Path, name: str, why: str) -> BadInput:
+    return BadInput(
+        "run",
+        str(run),
+        f"has no readable results/{name}.parquet ({why})",
+        "Give the command of the run again: it makes the results anew from the shards",
+    )

@@ -48,10 +48,10 @@ class RunDirectory:
                 holds its lock.
         """
         self.path = path
+        check_out(path)
         try:
             # Private: shards hold who was a member of which training set.
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _refuse_foreign_folder(path)
             self._lock = FileLock(path / ".lock")
             self._lock.acquire(timeout=0)
         except Timeout as error:
@@ -61,8 +61,7 @@ class RunDirectory:
         except OSError as error:
             raise _io_error("out", path, error) from error
         self.manifest: dict[str, Any] = {}
-        if (path / "run.json").exists():
-            self.manifest = read_json(path / "run.json")
+        """The content of run.json; the caller reads, checks and writes it."""
 
     def __enter__(self) -> RunDirectory:
         return self
@@ -254,9 +253,23 @@ def _digest(path: Path) -> str | None:
         return None
 
 
-def _refuse_foreign_folder(path: Path) -> None:
+def check_out(path: Path) -> None:
+    """Refuse a path that cannot become or is no run directory; writes nothing.
+
+    Raises:
+        BadInput: ``path`` is a file, unreadable, or a folder with other things in it.
+    """
     ours = {"run.json", ".lock", ".scratch", "shards", ".run.json.tmp"}
-    entries = {entry.name for entry in path.iterdir()}
+    try:
+        if path.is_symlink() and not path.exists():
+            raise BadInput("out", str(path), "is a link to nothing", "Choose another --out")
+        if not path.exists():
+            return
+        if not path.is_dir():
+            raise BadInput("out", str(path), "is a file, not a folder", "Choose another --out")
+        entries = {entry.name for entry in path.iterdir()}
+    except (OSError, ValueError) as error:
+        raise _io_error("out", path, error) from error
     if entries and "run.json" not in entries and not entries <= ours:
         raise BadInput(
             "out",
@@ -266,8 +279,10 @@ def _refuse_foreign_folder(path: Path) -> None:
         )
 
 
-def _io_error(name: str, path: Path, error: OSError) -> BadInput:
-    reason = error.strerror or type(error).__name__
+def _io_error(name: str, path: Path, error: OSError | ValueError) -> BadInput:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if isinstance(error, FileNotFoundError):
+        return BadInput(name, str(path), "does not exist", "Check the path")
     return BadInput(
         name,
         str(path),

@@ -14,6 +14,7 @@ FLOORS = {
     "console": 7,
     "pipeline": 6,
     "analysis": 5,
+    "manifest": 5,
     "plan": 4,
     "report": 3,
     "training": 3,

@@ -24,6 +24,7 @@ from audit.estimates.subgroups import (
 )
 from audit.estimates.trend import Trend, trend
 from audit.plan import STANDARD
+from audit.seeds import Purpose, generator
 
 EQUIVALENCE_MARGIN = 0.05
 """Groups whose losses differ by less than this count as losing equally, if the data show it."""
@@ -39,14 +40,17 @@ class GroupAnalysis:
     rates: list[dict[str, Any]]
 
 
-def analyse_groups(data: Dataset, outputs: dict[str, ArmOutputs]) -> GroupAnalysis:
-    """Every grouping of ``data``, and its frequency bins, in every arm."""
+def analyse_groups(data: Dataset, outputs: dict[str, ArmOutputs], *, seed: int) -> GroupAnalysis:
+    """Every grouping of ``data``, and its frequency bins, in every arm.
+
+    ``seed``: the run's, for the random relabellings of the test of equal losses.
+    """
     tables, trends, disparity, rates = [], [], [], []
     for grouping in data.groupings:
         frame, losses, memorizations = _table(grouping, grouping.kind, data, outputs)
         tables.append(frame)
         trends += _trends(grouping, outputs, losses, memorizations)
-        disparity += [_disparity(grouping, outputs, arm) for arm in losses]
+        disparity += [_disparity(grouping, outputs, arm, seed) for arm in losses]
         rates += _rates(grouping, data, outputs)
         binned = _by_frequency(grouping)
         if len(binned.subgroups) > 1:
@@ -119,11 +123,12 @@ def _trends(
     difficulty = _difficulty(grouping, outputs[STANDARD])
     found = []
     for arm, loss in losses.items():
-        plain = trend(loss.mean, _positive(loss.standard_error), n_train)
-        adjusted = trend(loss.mean, _positive(loss.standard_error), n_train, difficulty=difficulty)
+        error = _positive(loss.pooled_error)
+        plain = trend(loss.mean, error, n_train)
+        adjusted = trend(loss.mean, error, n_train, difficulty=difficulty)
         found.append(_trend_record(grouping, f"loss_{arm}", arm, plain, adjusted))
     mem = memorizations[STANDARD]
-    plain = trend(mem.mean, _positive(mem.standard_error), n_train)
+    plain = trend(mem.mean, _positive(mem.pooled_error), n_train)
     found.append(_trend_record(grouping, f"mem_{STANDARD}", STANDARD, plain, None))
     return found
 
@@ -156,7 +161,8 @@ def _trend_record(
         "outcome": outcome,
         "arm": arm,
         "slope": plain.slope.to_json(),
-        "intercept": to_json_number(plain.intercept),
+        "level": plain.level.to_json(),
+        "centre": to_json_number(plain.centre),
         "p_value": to_json_number(plain.p_value),
         "tau": to_json_number(plain.tau),
         "n_groups": plain.n_groups,
@@ -170,13 +176,20 @@ def _trend_record(
     return record
 
 
-def _disparity(grouping: Grouping, outputs: dict[str, ArmOutputs], arm: str) -> dict[str, Any]:
+def _disparity(
+    grouping: Grouping, outputs: dict[str, ArmOutputs], arm: str, seed: int
+) -> dict[str, Any]:
     """Do all subgroups lose equally?"""
+
+    def subgroup(index: int | None) -> str | None:
+        return None if index is None else grouping.subgroups[index]
+
     found = heterogeneity(
         outputs[STANDARD].test_correct,
         outputs[arm].test_correct,
         grouping.test,
         len(grouping.subgroups),
+        rng=generator(seed, Purpose.PERMUTATION, grouping.name, arm),
         margin=EQUIVALENCE_MARGIN,
     )
     return {
@@ -187,14 +200,18 @@ def _disparity(grouping: Grouping, outputs: dict[str, ArmOutputs], arm: str) -> 
         "q_degrees": found.q_degrees,
         "q_p_value": to_json_number(found.q_p_value),
         "tau": to_json_number(found.tau),
-        "worst_subgroup": None if found.worst is None else grouping.subgroups[found.worst],
+        "worst_subgroup": subgroup(found.worst),
         "worst_loss": found.worst_loss.to_json(),
         "worst_minus_rest": found.worst_minus_rest.to_json(),
-        "worst_p_holm": to_json_number(found.worst_p_holm),
+        "worst_p_adjusted": to_json_number(found.worst_p_adjusted),
+        "largest_subgroup": subgroup(found.largest),
+        "largest_loss": found.largest_loss.to_json(),
         "equivalence_margin": found.equivalence_margin,
         "verdict": found.verdict,
         "smallest_detectable": to_json_number(found.smallest_detectable),
         "n_groups": found.n_groups,
+        "n_given": found.n_given,
+        "relabellings": found.relabellings,
     }
 
 

@@ -35,7 +35,7 @@ def analyse(plan: Plan, data: Dataset, outputs: dict[str, ArmOutputs]) -> Result
         arms[planned.name] = arm_summary(planned, outputs[planned.name], found[planned.name])
         if planned.mechanism is not None:
             arms[planned.name]["loss"] = loss_summary(outputs[STANDARD], outputs[planned.name])
-    groups = analyse_groups(data, outputs)
+    groups = analyse_groups(data, outputs, seed=plan.config.seed)
     summary = {
         "models": plan.models,
         "arms": arms,

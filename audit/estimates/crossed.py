@@ -10,6 +10,10 @@ unbiased for the two-way random model (Cornfield & Tukey 1956; Searle, Casella &
 §4.3), floored at the larger of the first two terms, Satterthwaite 1946 degrees of freedom, at least
 min(K, n) − 1: subtracting a term can push the formula below 1, where limits explode. Pooling
 the cells covers 40–91 % at a nominal 95 %, resampling examples alone 44–93 %.
+
+Such an error describes one group. To *compare* groups it misleads: losses are skewed, so in a small
+group the error is small whenever the mean is, and groups of low loss get the weight. Comparisons
+take :func:`pooled_errors`, in which no group's error moves with its own mean.
 """
 
 from __future__ import annotations
@@ -127,6 +131,73 @@ def rest_contrasts(
     return _summarise(
         rows, [inside, outside], limits=(-width, width), spread=limits, confidence=confidence
     )
+
+
+def pooled_errors(
+    cells: Int8[np.ndarray, "models n"], codes: Int[np.ndarray, " n"], n_groups: int
+) -> Float64[np.ndarray, " groups"]:
+    """Standard error of each group's mean with the examples' variance pooled over groups.
+
+    A group with a single example has one, too. The models' part is the average over groups, by
+    number of examples. NaN for a group without examples, for one model, and where no group has two
+    examples; 0 where all examples have the same mean.
+    """
+    sums = crossed_sums(cells, codes, n_groups)
+    with np.errstate(invalid="ignore"):
+        rows = sums.row_sums / sums.n
+    models = _models_part(rows, [sums])
+    known = np.isfinite(models)
+    shared = max(0.0, float(np.average(models[known], weights=sums.n[known]))) if known.any() else 0
+    examples = pooled_within(cells.mean(axis=0, dtype=np.float64), codes, n_groups)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        variance = np.where(sums.n > 0, examples / sums.n, np.nan) + shared
+    return np.sqrt(variance if cells.shape[0] > 1 else np.full(n_groups, np.nan))
+
+
+def models_beyond_examples(
+    cells: Int8[np.ndarray, "models n"], codes: Int[np.ndarray, " n"], n_groups: int
+) -> Float64[np.ndarray, " groups"]:
+    """What models add, over K, to the variance of each group's mean minus the rest's; at least 0.
+
+    That is luck of models with one group, beyond the noise of single cells. For a group or a rest
+    of one example, where the two cannot be told apart, the average of the others by number of
+    examples; NaN where there is no other, and for one model.
+    """
+    inside = crossed_sums(cells, codes, n_groups)
+    outside = inside.rest()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rows = inside.row_sums / inside.n - outside.row_sums / outside.n
+    models = np.maximum(_models_part(rows, [inside, outside]), 0.0)
+    known = np.isfinite(models)
+    usual = float(np.average(models[known], weights=inside.n[known])) if known.any() else np.nan
+    return np.where(known, models, usual)
+
+
+def pooled_within(
+    values: Float64[np.ndarray, " n"], codes: Int[np.ndarray, " n"], n_groups: int
+) -> float:
+    """Variance of ``values`` within groups, pooled; NaN where no group has two of them."""
+    sizes = np.bincount(codes, minlength=n_groups)
+    degrees = values.size - int((sizes > 0).sum())
+    if degrees < 1:
+        return float("nan")
+    means = np.bincount(codes, weights=values, minlength=n_groups) / np.maximum(sizes, 1)
+    return float(((values - means[codes]) ** 2).sum() / degrees)
+
+
+def _models_part(
+    rows: Float64[np.ndarray, "models groups"], sides: list[CrossedSums]
+) -> Float64[np.ndarray, " groups"]:
+    """Variance over models of ``rows``, over K, less what independent cells would show.
+
+    Unbiased, so it may be negative; NaN where a side has fewer than two examples.
+    """
+    n_models = rows.shape[0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread = ((rows - rows.mean(axis=0)) ** 2).sum(axis=0) / (n_models - 1) / n_models
+    for side in sides:
+        spread = spread - _example_parts(side)[1]
+    return spread
 
 
 def _summarise(

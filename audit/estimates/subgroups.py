@@ -13,9 +13,9 @@ from jaxtyping import Bool, Float64, Int, Int64
 
 from audit.errors import BadInput
 from audit.estimates.corrections import holm
-from audit.estimates.crossed import CrossedMeans, crossed_means
+from audit.estimates.crossed import CrossedMeans, crossed_means, pooled_errors, pooled_within
 from audit.estimates.intervals import student, wilson
-from audit.estimates.memorization import jackknife_means, memorization
+from audit.estimates.memorization import Memorization, jackknife_means, memorization
 
 
 @dataclass(frozen=True)
@@ -23,24 +23,30 @@ class SubgroupLoss(CrossedMeans):
     """Accuracy of the standard arm minus accuracy of the DP arm: higher means the group pays more.
 
     ``p_value``: two-sided, of "no loss and no gain"; ``p_adjusted``: Holm over the subgroups.
+    ``pooled_error``: the error for comparing subgroups (:func:`pooled_errors`), which does not move
+    with a group's own mean; a group with one test example has one.
     """
 
     p_value: Float64[np.ndarray, " groups"]
     p_adjusted: Float64[np.ndarray, " groups"]
+    pooled_error: Float64[np.ndarray, " groups"]
 
 
 @dataclass(frozen=True)
 class SubgroupMemorization:
     """Mean mem per subgroup of training examples; interval by the jackknife over models.
 
-    ``n``: training examples of the subgroup; ``n_undefined``: those of them whose mem is undefined
-    and that are in no mean.
+    The interval is about these training examples (models are what varies). ``pooled_error``: the
+    error for comparing subgroups, whose examples are a sample, too: variance of mem within
+    subgroups, pooled, over n, and the models' part. ``n``: training examples of the subgroup;
+    ``n_undefined``: those of them whose mem is undefined and that are in no mean.
     """
 
     mean: Float64[np.ndarray, " groups"]
     standard_error: Float64[np.ndarray, " groups"]
     low: Float64[np.ndarray, " groups"]
     high: Float64[np.ndarray, " groups"]
+    pooled_error: Float64[np.ndarray, " groups"]
     n: Int64[np.ndarray, " groups"]
     n_undefined: Int64[np.ndarray, " groups"]
 
@@ -97,7 +103,13 @@ def subgroup_loss(
     cells = correct_standard.astype(np.int8) - correct_dp.astype(np.int8)
     means = crossed_means(cells, codes, n_groups, limits=(-1.0, 1.0), confidence=confidence)
     p_value = means.p_values()
-    return SubgroupLoss(**vars(means), p_value=p_value, p_adjusted=holm(p_value))
+    pooled = pooled_errors(cells, codes, n_groups)
+    # Examples that all have the same mean loss show no variance to pool: the groups' own errors,
+    # which are never 0, stand.
+    pooled = np.where(pooled > 0, pooled, means.standard_error)
+    return SubgroupLoss(
+        **vars(means), p_value=p_value, p_adjusted=holm(p_value), pooled_error=pooled
+    )
 
 
 def subgroup_mean_memorization(
@@ -123,6 +135,7 @@ def subgroup_mean_memorization(
     low, high = student(mean, error, degrees, confidence=confidence)
     each = memorization(membership, correct, confidence=confidence)
     undefined = np.bincount(codes[np.isnan(each.mem)], minlength=n_groups).astype(np.int64)
+    pooled = _pooled_mem_error(each, codes, error)
     silent = error < 1e-12
     if silent.any():
         each_low, each_high = (_group_means(v, codes, n_groups) for v in (each.low, each.high))
@@ -130,7 +143,34 @@ def subgroup_mean_memorization(
         t = student(np.zeros(1), np.ones(1), degrees[:1], confidence=confidence)[1][0]
         error = np.where(silent, (high - low) / (2 * t), error)
     n = np.bincount(codes, minlength=n_groups).astype(np.int64)
-    return SubgroupMemorization(mean, error, low, high, n, undefined)
+    pooled = np.where(pooled > 0, pooled, error)
+    return SubgroupMemorization(mean, error, low, high, pooled, n, undefined)
+
+
+def _pooled_mem_error(
+    each: Memorization, codes: Int[np.ndarray, " n"], jackknife: Float64[np.ndarray, " groups"]
+) -> Float64[np.ndarray, " groups"]:
+    """Error of mean mem with the examples' variance pooled over groups.
+
+    The models' part is what the jackknife shows beyond the examples' own noise (which the variance
+    of mem contains), averaged over groups by number of examples.
+    """
+    defined = ~np.isnan(each.mem)
+    mem, group, groups = each.mem[defined], codes[defined], jackknife.size
+    n = np.bincount(group, minlength=groups)
+    own = np.zeros(mem.size)
+    models = (each.n_in + each.n_out)[defined].astype(np.float64)
+    for share, count in ((each.p_in, each.n_in), (each.p_out, each.n_out)):
+        p, m = share[defined], count[defined].astype(np.float64)
+        # As the jackknife counts: an example that one model alone has seen adds nothing.
+        own += np.where(m > 1, m * p * (1 - p) / np.maximum(m - 1, 1) ** 2, 0.0)
+    own *= (models - 1) / models
+    with np.errstate(invalid="ignore", divide="ignore"):
+        beyond = jackknife**2 - np.bincount(group, weights=own, minlength=groups) / n**2
+        known = np.isfinite(beyond) & (n > 0)
+        shared = max(0.0, float(np.average(beyond[known], weights=n[known]))) if known.any() else 0
+        examples = np.where(n > 0, pooled_within(mem, group, groups) / n, np.nan)
+    return np.sqrt(examples + shared)
 
 
 def multiplicity(

@@ -1,6 +1,8 @@
 """Does an outcome change with a subgroup's frequency? Random-effects meta-regression (method §7).
 
-Each subgroup contributes an outcome y_g with a known standard error s_g; the model is
+Each subgroup contributes an outcome y_g with a standard error s_g that must not move with y_g
+(``pooled_error`` of the subgroup functions: with errors from each group's own few, skewed examples
+the trend was *shown* in 61 % of data sets with permuted labels, with pooled ones in 6 %):
 
     y_g = β₀ + β₁ log₂(frequency_g) [+ β₂ difficulty_g] + u_g + e_g,   Var u = τ², Var e_g = s_g².
 
@@ -37,14 +39,16 @@ class Trend:
 
     ``difficulty_slope`` is None unless a difficulty was given and there are 12 groups or more; then
     ``slope`` is the change at equal difficulty. ``n_groups`` of the ``n_given`` subgroups enter;
-    the others have no outcome, no error or no training example. ``tau``: spread between subgroups
-    beyond noise and trend.
+    the others have no outcome, no error or no training example. ``level``: the outcome (at
+    difficulty 0) where log₂ of the training count is ``centre``, its weighted mean: there the
+    errors of slope and level are uncorrelated. ``tau``: spread beyond noise and trend.
     """
 
     slope: Estimate
     p_value: float
     tau: float
-    intercept: float
+    level: Estimate
+    centre: float
     difficulty_slope: Estimate | None
     n_groups: int
     n_given: int
@@ -88,8 +92,13 @@ def trend(
     degrees = float(n - design.shape[1])
     if degrees < 1 or np.linalg.matrix_rank(design) < design.shape[1]:
         nothing = Estimate(np.nan, np.nan, np.nan, n)
-        return Trend(nothing, np.nan, np.nan, np.nan, None, n, outcome.size, "too_few_groups")
-    beta, errors, tau = meta_regression(outcome[used], standard_error[used] ** 2, design)
+        few: Verdict = "too_few_groups"
+        return Trend(nothing, np.nan, np.nan, nothing, np.nan, None, n, outcome.size, few)
+    variance = standard_error[used] ** 2
+    weight = 1 / (variance + paule_mandel(outcome[used], variance, design))
+    centre = float(np.average(design[:, 1], weights=weight))
+    design[:, 1] -= centre
+    beta, errors, tau = meta_regression(outcome[used], variance, design)
     low, high = student(beta, errors, np.full(beta.size, degrees), confidence=1 - alpha)
     estimates = [
         Estimate(float(b), float(lo), float(hi), n)
@@ -97,9 +106,10 @@ def trend(
     ]
     p_value = float(2 * stats.t.sf(abs(beta[1]) / errors[1], degrees))
     flat = margin is not None and within_margin(beta[1], errors[1], degrees, margin, alpha)
-    second = estimates[2] if len(estimates) > 2 else None
+    level, slope, *rest = estimates
     verdict = _verdict(n, p_value <= alpha, flat)
-    return Trend(estimates[1], p_value, tau, float(beta[0]), second, n, outcome.size, verdict)
+    second = rest[0] if rest else None
+    return Trend(slope, p_value, tau, level, centre, second, n, outcome.size, verdict)
 
 
 def _verdict(n_groups: int, shown: bool, flat: bool) -> Verdict:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
-from scipy import stats
 
 from audit.report.frames import records, rows_known, values
 from audit.report.words import Json, count, finite, name, part, plain_number
@@ -25,7 +24,6 @@ BANDS = 10
 COUNT_CLASSES = (1, 9, 99, 999)
 CURVE_POINTS = 41
 LINE_POINTS = 21
-_HALF_95 = 1.96
 
 
 def histogram(mem: Float[np.ndarray, " n"], low: float, high: float) -> Json:
@@ -136,7 +134,7 @@ def loss_by_frequency(groups: pd.DataFrame, arm: str, trend: Mapping[str, Any] |
     ]
     return {
         "points": points,
-        "line": _line(rows_known(drawn, f"{loss}_low", f"{loss}_high"), loss, trend),
+        "line": _line(drawn, trend),
         "left_out": len(groups) - len(drawn),
     }
 
@@ -147,31 +145,26 @@ def _points_of(row: Mapping[str, Any], loss: str) -> Json:
     return {key: 100 * float(x) if finite(x) else None for key, x in limits.items()}
 
 
-def _line(drawn: pd.DataFrame, loss: str, trend: Mapping[str, Any] | None) -> list[Json]:
+def _line(drawn: pd.DataFrame, trend: Mapping[str, Any] | None) -> list[Json]:
     """The fitted trend line and its 95 % band, in points; empty without a fit.
 
-    Slope and intercept are the fit's (against log2 of the training count). The band adds the
-    variance of the line at the precision-weighted mean frequency (weights 1/(se² + τ²), se from
-    each subgroup's interval) to the slope's: the two are uncorrelated there.
+    The fit's level stands at ``centre`` (log2 of the training count); the band adds its variance to
+    that of the slope times the distance: the two are uncorrelated there.
     """
     fit = trend or {}
-    value, low, high = (part(fit.get("slope"), k) for k in ("value", "low", "high"))
-    intercept, tau = plain_number(fit.get("intercept")), plain_number(fit.get("tau"))
-    se = (values(drawn, f"{loss}_high") - values(drawn, f"{loss}_low")) / (2 * _HALF_95)
-    drawn, se = drawn.iloc[np.flatnonzero(se > 0)], se[se > 0]
-    if None in (value, low, high, intercept) or len(drawn) < 3:
+    known = [
+        part(fit.get(key), end) for key in ("level", "slope") for end in ("value", "low", "high")
+    ]
+    level, low, high, slope, flattest, steepest, centre = numbers = [
+        math.nan if x is None else x for x in [*known, plain_number(fit.get("centre"))]
+    ]
+    if not np.isfinite(numbers).all() or drawn.empty:
         return []
-    assert value is not None
-    assert low is not None
-    assert high is not None
-    assert intercept is not None
-    weight = 1 / (se**2 + (tau or 0.0) ** 2)
     n_train, frequency = values(drawn, "n_train"), values(drawn, "frequency")
     x = np.log2(n_train)
-    half_centre = stats.t.ppf(0.975, len(drawn) - 2) / math.sqrt(weight.sum())
     grid = np.linspace(x.min(), x.max(), LINE_POINTS)
-    middle = intercept + value * grid
-    half = np.hypot(half_centre, (high - low) / 2 * (grid - np.average(x, weights=weight)))
+    middle = level + slope * (grid - centre)
+    half = np.hypot((high - low) / 2, (steepest - flattest) / 2 * (grid - centre))
     shares = 2**grid * (frequency / n_train).mean()
     return [
         {"frequency": float(f), "loss": 100 * float(m), "low": 100 * float(m - h),

@@ -12,14 +12,21 @@ from audit.report.words import (
     count,
     finite,
     general,
+    is_swap,
     number,
     percent,
     private_arms,
 )
 
 CURVE_ROWS = 8
+# Under `fixed` inclusion ε is on two scales: the claim's (add/remove) and that of a swap.
+BETWEEN = ", between in and out"
 _FLOOR = 1e-12
 
+_MOST = "Most memorization e^ε allows any example"
+_MOST_CURVE = "Most the whole privacy curve allows"
+_FORBIDS = "Examples for which e^ε forbids anything"
+_IN_OUT = frozenset({_MOST, _MOST_CURVE, _FORBIDS})
 # One row: label, and its cell from (run.arms[arm], summary.arms[arm].above_bound).
 _ROWS: tuple[tuple[str, Callable[[Json, Json], str]], ...] = (
     ("ε claimed", lambda f, _: general(f.get("epsilon"))),
@@ -32,9 +39,9 @@ _ROWS: tuple[tuple[str, Callable[[Json, Json], str]], ...] = (
     ("Sampling rate per step (Poisson)", lambda f, _: general(f.get("sample_rate"), 4)),
     ("Steps", lambda f, _: count(f.get("steps"))),
     ("Clipping norm", lambda f, _: general(f.get("clip_norm"))),
-    ("Most memorization e^ε allows any example", lambda _, a: number(a.get("memorization_cap"))),
-    ("Most the whole privacy curve allows", lambda _, a: number(a.get("tradeoff_cap"))),
-    ("Examples for which e^ε forbids anything", lambda _, a: percent(a.get("informative_share"))),
+    (_MOST, lambda _, a: number(a.get("memorization_cap"))),
+    (_MOST_CURVE, lambda _, a: number(a.get("tradeoff_cap"))),
+    (_FORBIDS, lambda _, a: percent(a.get("informative_share"))),
 )
 
 
@@ -46,7 +53,11 @@ def claim_section(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json | 
     facts = {arm: run["arms"][arm] for arm in arms}
     above = {arm: summary["arms"][arm].get("above_bound") or {} for arm in arms}
     inclusion = run.get("inclusion") or {}
-    rows = [[label, *(cell(facts[a], above[a]) for a in arms)] for label, cell in _ROWS]
+    between = BETWEEN if is_swap(run) else ""
+    rows = [
+        [label + (between if label in _IN_OUT else ""), *(cell(facts[a], above[a]) for a in arms)]
+        for label, cell in _ROWS
+    ]
     rows.append(
         ["Neighbouring relation", *(inclusion.get("adjacency", "not recorded") for _ in arms)]
     )
@@ -67,7 +78,7 @@ def claim_section(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json | 
         ),
         table("Claim and accounting", columns, rows, note),
     ]
-    blocks += [curve for a in arms if (curve := _curve(facts[a], arm_label(a, run)))]
+    blocks += [curve for a in arms if (curve := _curve(facts[a], arm_label(a, run), is_swap(run)))]
     return section("claim", "The privacy claim and its accounting", blocks)
 
 
@@ -85,12 +96,13 @@ def _design_words(inclusion: Mapping[str, Any]) -> str:
     if inclusion.get("design") == "fixed":
         return (
             "All subsets have the same size, so “in” against “out” exchanges one example for "
-            "another: the claim then gives only (2ε, (1 + e^ε)δ), and that is what is tested."
+            "another: the claim then gives only (2ε, (1 + e^ε)δ), and that is what is tested. An ε "
+            "marked “between in and out” is on this doubled scale, not on that of the claim."
         )
     return ""
 
 
-def _curve(facts: Mapping[str, Any], label: str) -> Json | None:
+def _curve(facts: Mapping[str, Any], label: str, swap: bool) -> Json | None:
     curve = facts.get("privacy_curve") or {}
     pairs = [
         (e, d)
@@ -102,10 +114,12 @@ def _curve(facts: Mapping[str, Any], label: str) -> Json | None:
     # Far out the curve is flat at the accountant's numerical floor and says nothing.
     telling = [pair for pair in pairs if pair[1] > _FLOOR] or pairs[:1]
     shown = telling[:: -(-len(telling) // CURVE_ROWS)]
-    nearest = min(pairs, key=lambda pair: abs(pair[0] - facts["epsilon"]))
+    # The curve is that of "in" against "out", like what is tested.
+    target = facts["in_out_epsilon"] if swap else facts["epsilon"]
+    nearest = min(pairs, key=lambda pair: abs(pair[0] - target))
     rows = [[general(e, 4), general(d, 3)] for e, d in sorted({*shown, nearest})]
     return table(
-        f"Privacy curve, {label}: δ that belongs to each ε",
+        f"Privacy curve, {label}: δ that belongs to each ε{BETWEEN if swap else ''}",
         [("ε", TEXT), ("δ", NUMBER)],
         rows,
         f"{count(len(rows))} of {count(len(pairs))} points of the curve, from the accountant; all "

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from audit.report.blocks import NUMBER, TEXT, table
-from audit.report.subgroup_findings import is_loss, outcome_words, slope_words
+from audit.report.subgroup_findings import NULL, is_loss, outcome_words, slope_words
 from audit.report.verdicts import LABELS
 from audit.report.words import (
     Json,
@@ -41,7 +41,7 @@ def _trends(run: Mapping[str, Any], trends: Sequence[Mapping[str, Any]]) -> Json
         rows.append([
             name(t["grouping"]),
             outcome_words(t, run)[0],
-            count(t.get("n_groups")),
+            f"{count(t.get('n_groups'))} of {count(t.get('n_given'))}",
             slope,
             ends,
             bare_p(t.get("p_value")),
@@ -57,7 +57,10 @@ def _trends(run: Mapping[str, Any], trends: Sequence[Mapping[str, Any]]) -> Json
         "Trends with frequency",
         columns,
         rows,
-        f"Method: {method}. A negative slope: the rarer the subgroup, the larger the outcome. τ is "
+        f"Method: {method}. A negative slope: the rarer the subgroup, the larger the outcome. The "
+        "variance of examples within subgroups is pooled, so that no subgroup's weight moves with "
+        "its own outcome. Groups: how many of how many enter; the others have no test or no "
+        "training example. τ is "
         "the spread between subgroups beyond noise. Under 8 groups no verdict is given. A rare "
         "subgroup may also be a hard one: “at equal difficulty” fits both (12 groups or more; "
         "difficulty is the error of standard models on training examples they did not see).",
@@ -78,7 +81,8 @@ def _equal_losses(run: Mapping[str, Any], disparity: Sequence[Mapping[str, Any]]
             shown(part(d.get("worst_loss"), "value")),
             shown(part(excess, "value")),
             interval(part(excess, "low"), part(excess, "high"), 100.0, 1),
-            bare_p(d.get("worst_p_holm")),
+            bare_p(d.get("worst_p_adjusted")),
+            _largest(d),
             number(d.get("cochran_q"), 1),
             bare_p(d.get("q_p_value")),
             shown(d.get("tau")),
@@ -86,18 +90,32 @@ def _equal_losses(run: Mapping[str, Any], disparity: Sequence[Mapping[str, Any]]
             shown(d.get("smallest_detectable")),
             LABELS[d["verdict"]][0],
         ])  # fmt: skip
-    columns = [("Grouping", TEXT), ("Arm", TEXT), ("Hardest hit", TEXT), ("Its loss", NUMBER)]
-    columns += [("More than the rest", NUMBER), ("95 % interval", NUMBER), ("Holm p", NUMBER)]
+    columns = [("Grouping", TEXT), ("Arm", TEXT), ("Clearest excess", TEXT), ("Its loss", NUMBER)]
+    columns += [("More than the rest", NUMBER), ("95 % interval", NUMBER), ("Corrected p", NUMBER)]
+    columns += [("Largest loss", TEXT)]
     columns += [("Cochran Q", NUMBER), ("p of Q", NUMBER), ("τ", NUMBER), ("Margin ±", NUMBER)]
     columns += [("Smallest detectable", NUMBER), ("Verdict", TEXT)]
     return table(
         "Do all subgroups lose equally? (losses in percentage points)",
         columns,
         rows,
-        "The worst subgroup against the rest, Holm over subgroups; equivalence within the margin "
-        "by two one-sided tests. τ is the spread between subgroups beyond noise. “Not significant” "
-        "is never read as equal.",
+        f"{NULL[0].upper()}{NULL[1:]}; p-values by relabelling the test examples at random, which "
+        "holds for skewed losses and small subgroups. It says more than equal means: subgroups of "
+        "very different spread break it too. Corrected p: one-sided, for the choice among the "
+        "subgroups (max-t). The interval of the excess is the subgroup's own, not corrected. "
+        "Equivalence within the margin by two one-sided tests. τ is the spread between subgroups "
+        "beyond noise. “Not significant” is never read as equal.",
     )
+
+
+def _largest(d: Mapping[str, Any]) -> str:
+    """The subgroup with the largest loss, with its n and interval: often one of few examples."""
+    loss = d.get("largest_loss")
+    if part(loss, "value") is None:
+        return "–"
+    ends = interval(part(loss, "low"), part(loss, "high"), 100.0, 1)
+    shown = number(100 * (part(loss, "value") or 0.0), 1)
+    return f"{name(d.get('largest_subgroup'))}: {shown} ({ends}; n = {count(part(loss, 'n'))})"
 
 
 def rate_tables(run: Mapping[str, Any], summary: Mapping[str, Any], full: bool) -> list[Json]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from audit.report.claim_findings import certified, certified_label
 from audit.report.findings import findings
 from audit.report.verdicts import label
 from audit.report.words import arm_label, estimate, number, part
@@ -22,12 +23,12 @@ def summary_lines(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[tu
     }
     lines = []
     for arm, result in summary["arms"].items():
-        certified = number(part(result.get("epsilon_certified"), "value"), 2)
+        bound = number(part(certified(result), "value"), 2)
         lines += [
             (arm_label(arm, run), verdicts[arm]),
             ("test accuracy", estimate(result.get("accuracy_test"), "percent")),
             ("memorized ≥ 0.25", estimate(result.get("mem_share_above_0.25"), "percent")),
             ("largest memorization", estimate(result.get("mem_max"))),
-            ("ε certified (lower bound)", certified),
+            (f"{certified_label(run)} certified (lower bound)", bound),
         ]
     return lines

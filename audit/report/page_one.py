@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from audit.report.findings import CLAIM
-from audit.report.subgroup_findings import SLOPE_DIGITS
+from audit.report.subgroup_findings import SLOPE_DIGITS, groups_words
 from audit.report.verdicts import label
 from audit.report.words import (
     Json,
@@ -145,7 +145,7 @@ def _tested(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
 def _who_loses(
     run: Mapping[str, Any], summary: Mapping[str, Any], found: Sequence[Json], main: str | None
 ) -> list[Json]:
-    """Sentences with the verdict each rests on: overall, by frequency, the hardest hit."""
+    """Sentences with the verdict each rests on: overall, by frequency, the clearest excess."""
     by_id = {f["id"]: f for f in found}
     said = []
     for arm in private_arms(summary, run):
@@ -164,7 +164,7 @@ def _who_loses(
 def _trend_words(trend: Mapping[str, Any], subject: str) -> str:
     slope = trend.get("slope")
     value, low, high = (part(slope, k) for k in ("value", "low", "high"))
-    groups = f"{count(trend.get('n_groups'))} subgroups by “{name(trend['grouping'])}”"
+    groups = f"{groups_words(trend)} by “{name(trend['grouping'])}”"
     if value is None:
         return (
             f"Whether rare subgroups lose more under {subject} could not be estimated ({groups})."

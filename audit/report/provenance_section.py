@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from audit.report.blocks import NUMBER, TEXT, section, table, text
+from audit.report.check_findings import check_verdict, is_reference, shared_words
 from audit.report.words import Json, arm_label, count, general, joined, name, number
 
 _LONG_TEXT = 400
@@ -13,8 +14,8 @@ _LONG_TEXT = 400
 
 def provenance_section(run: Mapping[str, Any]) -> Json:
     """Cross-check, data, training of each arm, run and software."""
-    blocks = [_cross_check(run), _data(run), _training(run), _run(run)]
-    return section("provenance", "Provenance", [b for b in blocks if b])
+    blocks = [*_cross_check(run), _data(run), _training(run), _run(run)]
+    return section("provenance", "Provenance", blocks)
 
 
 def _facts(caption: str, rows: list[tuple[str, object]], note: str = "") -> Json:
@@ -22,37 +23,110 @@ def _facts(caption: str, rows: list[tuple[str, object]], note: str = "") -> Json
     return table(caption, [("Item", TEXT), ("Value", TEXT)], cells, note)
 
 
-def _cross_check(run: Mapping[str, Any]) -> Json:
+def _cross_check(run: Mapping[str, Any]) -> list[Json]:
     checks = run.get("cross_check") or {}
+    blocks = [text(*_unchecked(run))]
     if not checks:
-        return text("The training engine was not checked against an independent one in this run.")
-    rows = [
-        [
-            arm_label(arm, run),
-            f"{'checked against' if c.get('passed') else 'DIFFERS from'} "
-            f"{c.get('against', 'the reference loop')} in this run",
-            str(c.get("model", "?")),
-            count(c.get("steps")),
-            general(c.get("parameters_relative_difference"), 2),
-            general(c.get("outputs_max_difference"), 2),
-            f"{count(c.get('predictions_differing'))} of {count(c.get('predictions'))}",
-            general(c.get("tolerance"), 2),
-        ]
-        for arm, c in checks.items()
-    ]
+        return blocks
+    rows = [_check_row(arm_label(arm, run), c) for arm, c in checks.items()]
     columns = [("Arm", TEXT), ("Check", TEXT), ("Model", NUMBER), ("Steps", NUMBER)]
-    columns += [
-        ("Parameters, relative difference", NUMBER),
-        ("Outputs, largest difference", NUMBER),
-    ]
+    columns += [(label, NUMBER) for label in _DIFFERENCES.values()]
     columns += [("Predictions that differ", NUMBER), ("Tolerance", NUMBER)]
-    return table(
-        "Live cross-check of the training engine",
-        columns,
-        rows,
-        "One model per arm was trained once more from the same subset, minibatches and noise by an "
-        "independent implementation, in this run, on this machine.",
+    kept = _some(columns, rows)
+    shared = {words: None for c in checks.values() if (words := shared_words(c))}
+    note = (
+        "One model per arm was trained once more from the same subset, minibatches and noise by "
+        "the reference loop, in this run, on this machine."
     )
+    blocks.append(
+        table("Live cross-check of the training engine", *kept, " ".join([note, *shared]))
+    )
+    return [*blocks, *_streams(checks, run)]
+
+
+def _unchecked(run: Mapping[str, Any]) -> list[str]:
+    """What is said of the arms without a cross-check: by design, or because it is missing."""
+    checks, said = run.get("cross_check") or {}, []
+    for arm, facts in (run.get("arms") or {}).items():
+        if arm in checks:
+            continue
+        label = arm_label(arm, run)
+        if is_reference(arm, run):
+            loop = "Opacus" if facts.get("kind") == "dp" else "a plain PyTorch loop"
+            said.append(f"{label.capitalize()}: trained by {loop} itself, nothing to cross-check.")
+        else:
+            said.append(f"{label.capitalize()}: the engine was NOT CHECKED against the reference "
+                        "loop in this run.")  # fmt: skip
+    return said
+
+
+_OUTCOMES = {
+    "holds": "checked against",
+    "fails": "DIFFERS from",
+    "inconclusive": "could not be decided against",
+}
+_DIFFERENCES = {
+    "parameters_relative_difference": "Parameters, relative difference",
+    "single_step_relative_difference": "Single steps, relative difference",
+    "self_relative_difference": "Reference from itself, sums reordered",
+    "outputs_max_difference": "Outputs, largest difference",
+}
+_STREAMS = {
+    "minibatch_z": "Selected examples, standard score",
+    "outside_subset": "Selected from outside the subset",
+    "noise_rms_relative_error": "Size of the noise, relative error",
+    "noise_step_correlation": "Noise, correlation of steps",
+    "noise_model_correlation": "Noise, correlation of models",
+}
+# Null for arms without noise, and where the trajectories agree anyway.
+_MAY_NOT_APPLY = {"self_relative_difference"} | {k for k in _STREAMS if k.startswith("noise")}
+
+
+def _check_row(label: str, check: Mapping[str, Any]) -> list[str]:
+    against = name(check.get("against", "the reference loop"), _LONG_TEXT)
+    return [
+        label,
+        f"{_OUTCOMES[check_verdict(check)]} {against} in this run",
+        str(check.get("model", "?")),
+        count(check.get("steps")),
+        *(_cell(check, key) for key in _DIFFERENCES),
+        f"{count(check.get('predictions_differing'))} of {count(check.get('predictions'))}",
+        general(check.get("tolerance"), 2),
+    ]
+
+
+def _streams(checks: Mapping[str, Any], run: Mapping[str, Any]) -> list[Json]:
+    """The random streams of the checked models; none where no run recorded them."""
+    rows = [
+        [arm_label(arm, run), *(_cell(c["stream"], key) for key in _STREAMS)]
+        for arm, c in checks.items()
+        if c.get("stream")
+    ]
+    if not rows:
+        return []
+    columns = [("Arm", TEXT), *((label, NUMBER) for label in _STREAMS.values())]
+    note = (
+        "Both sides of the cross-check read the same random streams, so these are tested against "
+        "what the accountant assumes: the number of selected examples against Binomial(steps × "
+        "subset size, sampling rate), the noise against its planned size and independence."
+    )
+    kept = _some(columns, rows)
+    return [table("Random streams of the checked models", *kept, note)]
+
+
+def _cell(numbers: Mapping[str, Any], key: str) -> str:
+    """A number; "–" where it was not recorded or does not apply, else "not estimable"."""
+    if key not in numbers or (numbers[key] is None and key in _MAY_NOT_APPLY):
+        return "–"
+    return general(numbers[key], 2)
+
+
+def _some(
+    columns: list[tuple[str, str]], rows: list[list[str]]
+) -> tuple[list[tuple[str, str]], list[list[str]]]:
+    """Without the columns that say nothing in any row (older runs did not record them)."""
+    keep = [i for i in range(len(columns)) if any(row[i] != "–" for row in rows)]
+    return [columns[i] for i in keep], [[row[i] for i in keep] for row in rows]
 
 
 def _data(run: Mapping[str, Any]) -> Json:

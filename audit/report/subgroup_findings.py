@@ -7,6 +7,7 @@ from typing import Any
 
 from audit.report.verdicts import finding
 from audit.report.words import (
+    NO_INTERVAL,
     Json,
     arm_words,
     count,
@@ -22,8 +23,10 @@ from audit.report.words import (
 
 # Slopes per doubling are small: a tenth of a point per doubling is a point over ten doublings.
 SLOPE_DIGITS = 2
-# Above this corrected p-value the hardest-hit subgroup's excess may be chance.
+# Above this corrected p-value the clearest excess of a subgroup may be chance.
 _ALPHA = 0.05
+# The hypothesis that random relabelling tests; it says more than "equal means".
+NULL = "null: the loss of an example does not depend on its subgroup"
 _UNDECIDED = frozenset({"inconclusive", "too_few_groups"})
 
 
@@ -40,6 +43,13 @@ def disparities(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[Json
 def is_loss(trend: Mapping[str, Any]) -> bool:
     """Whether a trend is one of accuracy loss, which is shown in percentage points."""
     return trend["outcome"].startswith("loss")
+
+
+def groups_words(entry: Mapping[str, Any]) -> str:
+    """How many subgroups enter, of how many there are: "39 of 40 subgroups"."""
+    entered, given = entry.get("n_groups"), entry.get("n_given")
+    of = f" of {count(given)}" if finite(given) and given != entered else ""
+    return f"{count(entered)}{of} subgroups"
 
 
 def outcome_words(trend: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -75,15 +85,15 @@ def at_equal_difficulty(trend: Mapping[str, Any]) -> str:
 
 
 def _trend(trend: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
-    verdict, groups = trend["verdict"], count(trend.get("n_groups"))
+    verdict, groups = trend["verdict"], groups_words(trend)
     noun, if_falling, if_rising = outcome_words(trend, run)
     grouping = name(trend["grouping"])
     slope, ends = slope_words(trend)
     value = part(trend.get("slope"), "value")
     detail = f"slope {slope} per doubling of frequency, 95 % interval {ends}"
-    detail += f", {p_value(trend.get('p_value'))}, {groups} groups{at_equal_difficulty(trend)}"
+    detail += f", {p_value(trend.get('p_value'))}, {groups}{at_equal_difficulty(trend)}"
     if value is None:
-        text = f"No trend of {noun} could be estimated over “{grouping}” ({groups} groups)."
+        text = f"No trend of {noun} could be estimated over “{grouping}” ({groups})."
         verdict = verdict if verdict in _UNDECIDED else "inconclusive"
     elif verdict == "shown":
         text = f"Rare subgroups {if_falling if value < 0 else if_rising} than common ones: {noun}"
@@ -117,8 +127,8 @@ def _disparity(entry: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
         verdict = verdict if verdict in _UNDECIDED else "inconclusive"
     elif verdict == "shown":
         text = (
-            f"Subgroups by “{grouping}” do not lose equally under {label} (Cochran Q: "
-            f"{p_value(entry.get('q_p_value'))}, spread beyond noise {points(entry.get('tau'))}). "
+            f"Subgroups by “{grouping}” do not lose equally under {label} (spread beyond noise "
+            f"{points(entry.get('tau'))}; Cochran Q {p_value(entry.get('q_p_value'))}). "
             f"{worst}"
         )
     elif verdict == "equivalent":
@@ -129,15 +139,16 @@ def _disparity(entry: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
         text = f"Whether subgroups by “{grouping}” lose equally under {label} is open ({few}). "
         text += worst
         if finite(entry.get("smallest_detectable")):
-            text += " The smallest difference this audit could have seen is "
-            text += f"{points(entry['smallest_detectable'])}."
+            text += " A subgroup of typical size would have had to lose "
+            text += f"{points(entry['smallest_detectable'])} more than the rest to be noticed."
     return finding(
         f"disparity-{entry['arm']}-{grouping}",
         f"Do all subgroups by “{grouping}” lose equally under {label}?",
         text,
         verdict,
-        "Cochran Q and τ; worst group against the rest, Holm over groups; two one-sided tests "
-        f"within ±{points(margin)}",
+        f"{NULL}; {count(entry.get('relabellings'))} random relabellings of the test examples; "
+        "excess of each group over the rest (pooled variance, max-t over groups) and Cochran Q; "
+        f"two one-sided tests within ±{points(margin)}",
         estimate=entry.get("worst_minus_rest"),
         threshold=margin,
         inconclusive=verdict in _UNDECIDED,
@@ -145,12 +156,33 @@ def _disparity(entry: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
 
 
 def _worst_words(entry: Mapping[str, Any]) -> str:
-    """The hardest-hit subgroup, and whether it alone stands out once its choice is paid for."""
-    excess, p = entry.get("worst_minus_rest"), entry.get("worst_p_holm")
+    """The clearest excess, whether it is beyond chance, and the largest loss if that is another's.
+
+    The largest of many losses is often that of a subgroup with very few test examples.
+    """
+    excess, p = entry.get("worst_minus_rest"), entry.get("worst_p_adjusted")
     alone = finite(p) and p <= _ALPHA  # pyright: ignore[reportOptionalOperand]
-    return (
-        f"The hardest hit, “{name(entry.get('worst_subgroup'))}”, loses "
+    worst, largest = entry.get("worst_subgroup"), entry.get("largest_subgroup")
+    text = (
+        f"The clearest excess: “{name(worst)}” ({_test_examples(entry.get('worst_loss'))}) loses "
         f"{points(part(entry.get('worst_loss'), 'value'))}, {points(part(excess, 'value'))} more "
-        f"than the rest (95 % interval {span(excess)}; Holm-corrected {p_value(p)}"
-        f"{'' if alone else ': by itself it may be chance'})."
+        f"than the rest ({_interval_words(excess)}; {p_value(p)} corrected for having picked "
+        f"it among {groups_words(entry)}{'' if alone else ': it may be chance'})."
     )
+    if largest is None or largest == worst:
+        return text
+    loss = entry.get("largest_loss")
+    return (
+        f"{text} The largest loss is that of “{name(largest)}” ({_test_examples(loss)}): "
+        f"{points(part(loss, 'value'))} ({_interval_words(loss)})."
+    )
+
+
+def _interval_words(estimate: Mapping[str, Any] | None) -> str:
+    ends = span(estimate)
+    return ends if ends == NO_INTERVAL else f"95 % interval {ends}"
+
+
+def _test_examples(estimate: Mapping[str, Any] | None) -> str:
+    n = part(estimate, "n")
+    return f"{count(n)} test {'example' if n == 1 else 'examples'}"

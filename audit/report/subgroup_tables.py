@@ -26,6 +26,10 @@ from audit.report.words import (
 WORST = 12
 MOST_ROWS = 60
 SMALL = 10
+_SMALL_NOTE = (
+    f"† fewer than {SMALL} test examples: interval and Holm p lean on few, skewed examples (where "
+    "by chance none of them is lost, both look surer than they are); read neither as a finding."
+)
 
 
 def groups_table(rows: pd.DataFrame, arm: str, label: str, full: bool) -> Json:
@@ -38,7 +42,7 @@ def groups_table(rows: pd.DataFrame, arm: str, label: str, full: bool) -> Json:
     columns += [("Multiplicity", NUMBER)]
     left = len(ordered) - len(keep)
     note = (
-        f"† fewer than {SMALL} test examples: read the interval, not the value. Loss and interval: "
+        f"{_SMALL_NOTE} Loss and interval: "
         "paired by training subset, crossed models × examples variance, Satterthwaite t. "
         "Holm p: two-sided, corrected over the subgroups of this grouping. "
         "Multiplicity: mean of 2q(1−q), q = share of private models that are right."

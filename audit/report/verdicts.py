@@ -26,11 +26,14 @@ LABELS: dict[str, tuple[str, str, str]] = {
 def label(found: Mapping[str, Any]) -> Json:
     """How a finding's verdict is shown: ``words``, ``sign``, ``tone``.
 
-    A standard arm claims nothing, so its "violates" is worded as what it is: no failed claim.
+    A standard arm claims nothing, so its "violates" is worded as what it is: no failed claim. A
+    claim whose (ε, δ) alone was not refuted, but whose privacy curve was, fails all the same.
     """
     words, sign, tone = LABELS[found["verdict"]]
     if found["verdict"] == "violates" and not found["fails"]:
         words, sign, tone = "Violates (no claim made)", "●", "calm"
+    if found["verdict"] == "could_not_tell" and found["fails"]:
+        words, sign, tone = "Mechanism refuted", "✕", "bad"
     return {"words": words, "sign": sign, "tone": tone}
 
 

@@ -51,6 +51,11 @@ def count(x: Any) -> str:
     return f"{int(x):,}" if finite(x) else "not recorded"
 
 
+def counted(n: Any, noun: str) -> str:
+    """A count with its noun: "1 model", "1,297 training examples"."""
+    return f"{count(n)} {noun}{'' if n == 1 else 's'}"
+
+
 def percent(x: Any, digits: int = 1) -> str:
     """A fraction as a percentage: .968 → "96.8 %"."""
     return f"{number(100 * x, digits)} %" if finite(x) else "not estimable"
@@ -165,6 +170,11 @@ def private_arms(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[str
     """The arms that claim (ε, δ), in the order of the run."""
     arms = run.get("arms", {})
     return [arm for arm in summary.get("arms", {}) if arms.get(arm, {}).get("kind") == "dp"]
+
+
+def is_swap(run: Mapping[str, Any]) -> bool:
+    """Whether "in" against "out" exchanges examples (``fixed`` design), so that 2ε is tested."""
+    return (run.get("inclusion") or {}).get("design") == "fixed"
 
 
 def joined(items: list[str]) -> str:

@@ -117,7 +117,10 @@ class CustomModel:
             torch.manual_seed(state)
             try:
                 module = factory(self.input_shape, self.n_classes)
-            except Exception as error:  # whatever a user's code raises is the user's to mend
+            except (
+                Exception,
+                SystemExit,
+            ) as error:  # whatever a user's code raises is the user's to mend
                 raise self._refusal(
                     f"the factory fails: {type(error).__name__}: {error}"
                 ) from error
@@ -138,7 +141,7 @@ class CustomModel:
         try:
             with torch.no_grad():
                 together, alone = module(x), module(x[:1])
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             rule = f"its forward pass fails: {type(error).__name__}: {error}"
             raise self._refusal(rule) from error
         finally:
@@ -207,11 +210,11 @@ def _resolve(path: str) -> Factory:
         sys.path.insert(0, str(Path.cwd()))
     try:
         factory: Any = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (Exception, SystemExit) as error:  # importing runs the user's code
         raise BadInput(
             "model",
             path,
-            f"cannot be imported ({error})",
+            f"cannot be imported ({type(error).__name__}: {' '.join(str(error).split())})",
             "Give package.module:factory, with the package on PYTHONPATH",
         ) from error
     if not callable(factory):

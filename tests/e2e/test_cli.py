@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from audit import pipeline
+from audit import cli, pipeline
 from audit.errors import CheckFailed
 from audit.plan import Plan
 from audit.training.ensemble import Ensemble
@@ -42,9 +44,6 @@ def test_help_is_quick_because_nothing_heavy_is_imported(tmp_path: Path):
 
 def audit_modules(tmp_path: Path) -> set[str]:
     """Top-level modules loaded by importing the command line."""
-    import subprocess
-    import sys
-
     code = "import audit.cli, sys; print(' '.join({m.split('.')[0] for m in sys.modules}))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
@@ -68,6 +67,9 @@ def audit_modules(tmp_path: Path) -> set[str]:
         (("--inclusion", "bernoulli"), ("design", "bernoulli")),
         (("--p", "1.5"), ("inclusion_probability", "1.5")),
         (("--device", "quantum"), ("device", "quantum")),
+        (("--device", "meta"), ("device", "meta")),
+        (("--data", "a" * 300), ("data",)),
+        (("--model", "sys:exit"), ("model", "SystemExit")),
         (("--config", "none.toml"), ("config", "none.toml")),
         (("--subgroups", "sex"), ("sex",)),
     ],
@@ -75,8 +77,43 @@ def audit_modules(tmp_path: Path) -> set[str]:
 def test_bad_options_are_refused_before_anything_is_written(
     arguments: tuple[str, ...], words: tuple[str, ...], tmp_path: Path
 ):
-    assert_refused(audit("run", *arguments, "--out", "r", cwd=tmp_path), *words)
-    assert not (tmp_path / "r" / "run.json").exists()
+    assert_refused(audit("run", *arguments, "--out", "deep/r", cwd=tmp_path), *words)
+    assert not (tmp_path / "deep").exists()
+
+
+def test_one_model_is_too_few_and_says_so(tmp_path: Path):
+    done = audit("run", "--models", "1", "--model", "linear", "--out", "r", cwd=tmp_path)
+    assert done.code == 3, done
+    assert "Traceback" not in done.err
+    assert (tmp_path / "r" / "report.html").exists()
+    # A terminal without ε costs nothing but the ε.
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "audit", "show", str(tmp_path / "r"), "3"]
+    shown = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert "not estimable" in shown.stdout
+
+
+def test_an_option_wins_over_the_config_also_where_it_is_the_default(tmp_path: Path):
+    (tmp_path / "c.toml").write_text('data = "adult"\nmodels = 2\nclusters_per_class = 3\n')
+    config = pipeline.configure(tmp_path / "c.toml", {"data": "digits"})
+    assert config.data == "digits"
+    arguments = ("run", "--config", "c.toml", "--data", "digits", "--delta", "0.9", "--out", "r")
+    assert_refused(audit(*arguments, cwd=tmp_path), "1/n = 0.000771")
+
+
+def test_an_internal_error_is_no_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr("audit.store.newest_run", broken)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["report"])
+    assert ended.value.code == 70
+    err = capsys.readouterr().err
+    assert "internal error" in err
+    assert len(err.splitlines()) == 1
 
 
 def test_a_folder_without_rights(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""Meta-regression against frequency, and differences between subgroups."""
+"""Meta-regression against frequency."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.meta_analysis import combine_effects
-from statsmodels.stats.oneway import anova_oneway
 
 from audit.errors import BadInput
-from audit.estimates.heterogeneity import cochran, heterogeneity
 from audit.estimates.trend import meta_regression, paule_mandel, trend
 from tests.reference import naive_trend as naive
 
@@ -121,61 +119,14 @@ def test_difficulty_takes_over_what_frequency_only_carries():
     ).difficulty_slope is None  # fmt: skip
 
 
-def two_arms(rng, sizes, loss, models=25):
-    codes = np.repeat(np.arange(len(sizes)), sizes)
-    difficulty = 0.5 + 0.4 * rng.random(codes.size)
-    luck = rng.normal(0, 0.03, (2, models, 1))
-    first = rng.random((models, codes.size)) < difficulty + luck[0]
-    second = rng.random((models, codes.size)) < difficulty - np.asarray(loss)[codes] + luck[1]
-    return first, second, codes
-
-
-def test_equal_losses_raise_few_alarms_although_groups_are_small():
-    rng = np.random.default_rng(3)
-    trials, shown, by_q, sizes = 200, 0, 0, [6, 8, 12, 20, 40, 80]
-    for _ in range(trials):
-        result = heterogeneity(*two_arms(rng, sizes, np.full(6, 0.1)), 6)
-        shown += result.verdict == "shown"
-        by_q += result.q_p_value <= 0.05
-    slack = 3 * np.sqrt(0.05 * 0.95 / trials)
-    assert shown / trials <= 0.05 + slack
-    assert by_q / trials <= 0.05 + slack
-
-
-def test_the_group_that_pays_is_found():
-    rng = np.random.default_rng(4)
-    result = heterogeneity(*two_arms(rng, [100] * 5, [0.05, 0.05, 0.35, 0.05, 0.05]), 5)
-    assert (result.verdict, result.worst) == ("shown", 2)
-    assert result.worst_minus_rest.low > 0.2
-    assert result.worst_loss.value == pytest.approx(0.35, abs=0.05)
-    assert result.worst_p_holm < 1e-4
-    assert result.q_p_value < 1e-4
-    assert 0.05 < result.tau < 0.3
-
-
-def test_equivalent_inconclusive_and_too_few():
-    rng = np.random.default_rng(5)
-    many = two_arms(rng, [1500] * 3, [0.1] * 3, models=60)
-    assert heterogeneity(*many, 3, margin=0.05).verdict == "equivalent"
-    assert heterogeneity(*many, 4, margin=0.05).verdict == "equivalent"
-    few = two_arms(rng, [10] * 3, [0.1] * 3)
-    result = heterogeneity(*few, 3, margin=0.02)
-    assert result.verdict == "inconclusive"
-    assert result.smallest_detectable > 0.02
-    # One test example cannot be estimated, so it cannot pass as equivalent.
-    assert heterogeneity(*two_arms(rng, [1500, 1500, 1], [0.1] * 3), 3).verdict != "equivalent"
-    alone = heterogeneity(*two_arms(rng, [50], [0.1]), 2)
-    assert (alone.verdict, alone.worst) == ("too_few_groups", None)
-    assert np.isnan(alone.worst_loss.value)
-
-
-def test_cochran_is_welch():
-    rng = np.random.default_rng(6)
-    samples = [rng.normal(0.1 * g, 1 + g, 5 + 3 * g) for g in range(4)]
-    means = np.array([s.mean() for s in samples])
-    errors = np.array([s.std(ddof=1) / np.sqrt(s.size) for s in samples])
-    q, degrees, p, _ = cochran(means, errors, np.array([s.size - 1.0 for s in samples]))
-    assert degrees == 3
-    assert p == pytest.approx(anova_oneway(samples, use_var="unequal").pvalue)
-    fixed: Any = combine_effects(means, errors**2, method_re="iterated")
-    assert q == pytest.approx(fixed.q)
+def test_level_and_slope_give_the_fitted_line():
+    rng = np.random.default_rng(7)
+    outcome, error, n_train = rare_first(rng, 12, 0.1, slope=-0.03)
+    result = trend(outcome, error, n_train)
+    x = np.log2(n_train)
+    design = np.stack([np.ones(12), x], axis=1)
+    (intercept, slope), _, tau = meta_regression(outcome, error**2, design)
+    assert result.slope.value == pytest.approx(slope)
+    assert result.centre == pytest.approx(np.average(x, weights=1 / (error**2 + tau**2)))
+    assert result.level.value == pytest.approx(intercept + slope * result.centre)
+    assert result.level.low < result.level.value < result.level.high

@@ -293,8 +293,10 @@ def _summary(
                 "grouping": g, "arm": a, "cochran_q": 88.2, "q_p_value": 0.0005, "tau": 0.021,
                 "worst_subgroup": HOSTILE[0] if g == HOSTILE[0] else f"{g} 7",
                 "worst_loss": e(0.093, 0.04, 12), "worst_minus_rest": e(0.071, 0.041, 12),
-                "worst_p_holm": 0.003, "equivalence_margin": 0.05, "verdict": v,
-                "smallest_detectable": 0.031,
+                "worst_p_adjusted": 0.003, "equivalence_margin": 0.05, "verdict": v,
+                "largest_subgroup": f"{g} 3",
+                "largest_loss": {"value": 0.41, "low": None, "high": None, "n": 1},
+                "smallest_detectable": 0.031, "n_groups": 49, "n_given": 50, "relabellings": 1999,
             })  # fmt: skip
     fairlearn = [
         {"grouping": "class", "arm": a, "metric": "accuracy", "difference": 0.08, "ratio": 0.91,
@@ -311,8 +313,9 @@ def _trend(
 ) -> dict[str, Any]:
     return {
         "grouping": grouping, "outcome": outcome, "arm": arm, "slope": e(slope, 0.0042, groups),
-        "intercept": 0.103,
-        "p_value": 0.00007, "tau": 0.018, "n_groups": groups, "verdict": verdict,
+        "level": e(0.05, 0.01, groups), "centre": 4.3,
+        "p_value": 0.00007, "tau": 0.018, "n_groups": groups, "n_given": groups + 1,
+        "verdict": verdict,
         "method": "random-effects meta-regression, Knapp–Hartung",
     }  # fmt: skip
 

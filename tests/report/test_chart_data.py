@@ -84,7 +84,9 @@ def test_the_trend_line_is_the_fitted_one_and_its_band_that_of_least_squares() -
     spread = ((x - x.mean()) ** 2).sum()
     half_slope = t * error / np.sqrt(spread)
     fit = {"slope": {"value": slope, "low": slope - half_slope, "high": slope + half_slope}}
-    fit |= {"tau": 0.0, "intercept": intercept}
+    level, half_level = intercept + slope * x.mean(), t * error / np.sqrt(30)
+    fit |= {"level": {"value": level, "low": level - half_level, "high": level + half_level}}
+    fit |= {"centre": x.mean()}
     line = chart_data.loss_by_frequency(groups, "dp-2", fit)["line"]
     grid = np.log2([5000 * p["frequency"] for p in line])
     np.testing.assert_allclose([p["loss"] for p in line], 100 * (intercept + slope * grid))

@@ -61,9 +61,11 @@ _TRACES: list[tuple[tuple[str, ...], Any, str]] = [
     (("summary", "arms", "standard", "n_refuted"), 29, "29 training examples"),
     (("summary", "arms", "standard", "witnesses"), [3, 9], "numbers 3 and 9"),
     (("summary", "trends", "0", "slope"), e(-0.0317, 0.01), "changes by 3.17 points"),
-    (("summary", "trends", "0", "n_groups"), 47, "Among 47 subgroups"),
+    (("summary", "trends", "0", "n_groups"), 47, "Among 47 of 51 subgroups"),
     (("summary", "disparity", "0", "worst_loss"), e(0.1234, 0.01), "loses 12.3 points"),
     (("summary", "disparity", "0", "worst_minus_rest"), e(0.1111, 0.01), "11.1 points more"),
+    (("summary", "disparity", "0", "largest_loss"), e(0.777, 0.01, 1), "(1 test example): 77.7"),
+    (("summary", "disparity", "0", "worst_p_adjusted"), 0.0247, "p = 0.025 corrected"),
 ]  # fmt: skip
 
 

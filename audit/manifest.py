@@ -1,0 +1,230 @@
+"""``run.json``: what a run writes of itself, and what a resumed run must find again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from audit import provenance
+from audit.config import RunConfig, config_digest, identity
+from audit.data.dataset import Dataset
+from audit.errors import BadInput
+from audit.inclusion import ADJACENCY
+from audit.plan import Plan, PlannedArm
+from audit.store import SCHEMA_VERSION, read_json
+from audit.training.executors import cores
+
+# What this program reads, and of which type; "*" stands for any key. Run directories travel between
+# people, so nothing in them is believed before it is looked at.
+_SHAPE: dict[str, Any] = {
+    "schema_version": int,
+    "status": str,
+    "config": dict,
+    "config_sha256": str,
+    "seed": int,
+    "command_line": str,
+    "tool": {"version": str},
+    "data": {
+        "name": str,
+        "source": str,
+        "fingerprint": str,
+        "n": int,
+        "n_test": int,
+        "features": int,
+        "classes": list,
+        "groupings": list,
+        "fitted_on_train": list,
+        "warnings": list,
+        "notes": dict,
+    },
+    "versions": {"*": str},
+    "hardware": dict,
+    "inclusion": {"design": str, "p": float, "adjacency": str},
+    "model": {"name": str, "description": str},
+    "engine": {"*": {"name": str, "why": str}},
+    "arms": {"*": {"kind": str, "hyperparameters": dict, "sample_rate": float, "steps": int}},
+    "plan": {"models": int, "cohort_size": int, "cohorts": list},
+    "shards": {"*": {"sha256": str, "seconds": float}},
+    "cross_check": {"*": {"passed": bool, "model": int, "against": str, "tolerance": float}},
+}
+
+
+def read_manifest(run: Path) -> dict[str, Any]:
+    """``run.json`` of a run directory, checked.
+
+    Raises:
+        BadInput: missing, unreadable, of another schema version, or not what this program writes.
+    """
+    manifest = read_json(run / "run.json")
+    version = manifest.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise BadInput(
+            "schema_version",
+            version,
+            f"in {run / 'run.json'} is not this program's {SCHEMA_VERSION}",
+            "Use the version that wrote it, or another --out",
+        )
+    _check(manifest, _SHAPE, "run.json", run)
+    return manifest
+
+
+def _check(value: Any, shape: Any, name: str, run: Path) -> None:
+    if isinstance(shape, dict):
+        _check(value, dict, name, run)
+        for key, inner in shape.items():
+            if key == "*":
+                for each, found in value.items():
+                    _check(found, inner, f"{name}.{each}", run)
+            else:
+                _check(value.get(key), inner, f"{name}.{key}", run)
+        return
+    # JSON writes 1.0 and 1 alike; a bool is an int to Python, but not to a reader.
+    allowed = (int, float) if shape is float else (shape,)
+    if not isinstance(value, allowed) or (isinstance(value, bool) and shape is not bool):
+        raise BadInput(
+            name,
+            value,
+            f"is missing or not what this program writes there ({run})",
+            "Restore the file, or start again with another --out",
+        )
+
+
+def new_manifest(
+    config: RunConfig, data: Dataset, plan: Plan, device: str, command_line: str
+) -> dict[str, Any]:
+    n = len(data.x_train)
+    """``run.json`` of a run that is about to train."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "status": "training",
+        "created": provenance.now(),
+        "finished": None,
+        "command_line": command_line,
+        "tool": provenance.tool(),
+        "config": identity(config),
+        "config_sha256": config_digest(config),
+        "seed": config.seed,
+        "data": describe_data(data),
+        "versions": provenance.versions(),
+        "hardware": provenance.hardware(device, cores() if device == "cpu" else 1),
+        "inclusion": {
+            "design": config.design,
+            "p": config.inclusion_probability,
+            "adjacency": ADJACENCY[config.design],
+        },
+        "model": {
+            "name": config.model,
+            "description": plan.model.describe(),
+            "parameters": getattr(plan.model, "parameters", None),
+        },
+        "engine": {a.name: {"name": a.engine, "why": a.engine_reason} for a in plan.arms},
+        "arms": {arm.name: describe_arm(arm, n) for arm in plan.arms},
+        "plan": {
+            "models": plan.models,
+            "models_reason": plan.models_reason,
+            "cohort_size": plan.cohort_size,
+            "cohorts": [{"arm": t.arm.name, "first": t.first, "last": t.last} for t in plan.tasks],
+        },
+        "shards": {},
+        "cross_check": {},
+    }
+
+
+def describe_data(data: Dataset) -> dict[str, Any]:
+    """The data section of ``run.json``."""
+    return {
+        "name": data.name,
+        "source": data.source,
+        "licence": data.licence,
+        "fingerprint": data.fingerprint(),
+        "n": len(data.x_train),
+        "n_test": len(data.x_test),
+        "features": data.x_train.shape[1],
+        "input_shape": list(data.input_shape),
+        "classes": list(data.class_names),
+        "fitted_on_train": list(data.fitted_on_train),
+        "warnings": list(data.warnings),
+        "notes": data.notes,
+        "groupings": [
+            {
+                "name": g.name,
+                "kind": g.kind,
+                "subgroups": len(g.subgroups),
+                "uses_training_data": g.uses_training_data,
+            }
+            for g in data.groupings
+        ],
+    }
+
+
+def describe_arm(planned: PlannedArm, n: int) -> dict[str, Any]:
+    """One arm's section of ``run.json``: all that a third party needs to reconvert its ε."""
+    arm = planned.arm
+    described: dict[str, Any] = {
+        "kind": arm.kind,
+        "hyperparameters": planned.hyperparameters.model_dump(exclude={"tuning"}),
+        "tuning": planned.hyperparameters.tuning,
+        "sample_rate": arm.sample_rate,
+        "steps": arm.steps,
+        "expected_batch_size": arm.expected_batch_size,
+    }
+    if planned.mechanism is None or planned.curve is None:
+        return described
+    mechanism = asdict(planned.mechanism)
+    return {
+        **described,
+        "epsilon": mechanism.pop("target_epsilon"),
+        "epsilon_achieved": mechanism.pop("epsilon"),
+        **mechanism,
+        "clip_norm": arm.clip_norm,
+        "delta_times_n": planned.mechanism.delta * n,
+        "in_out_epsilon": planned.in_out_epsilon,
+        "in_out_delta": planned.in_out_delta,
+        "privacy_curve": {
+            "epsilon": planned.curve.epsilon.tolist(),
+            "delta": planned.curve.delta.tolist(),
+        },
+    }
+
+
+def note_other_versions(manifest: dict[str, Any]) -> None:
+    """Record when a run goes on under other versions than it was started with."""
+    now = {"tool": provenance.tool(), "versions": provenance.versions()}
+    before = manifest.get("resumed", [manifest])[-1]
+    if any(before.get(key) != value for key, value in now.items()):
+        manifest.setdefault("resumed", []).append({"time": provenance.now(), **now})
+
+
+def refuse_changed_config(manifest: dict[str, Any], config: RunConfig) -> None:
+    """Refuse to go on with other settings, naming the field and both values.
+
+    Raises:
+        BadInput: a field of the configuration differs.
+    """
+    stored, current = manifest["config"], identity(config)
+    # Other data changes its shipped settings too: name the cause, not a consequence.
+    for field in sorted(stored.keys() | current.keys(), key=lambda name: (name != "data", name)):
+        if stored.get(field) != current.get(field):
+            raise BadInput(
+                field,
+                current.get(field),
+                f"differs from {stored.get(field)!r}, with which this run directory was started",
+                "Use the same value to continue, or another --out to start afresh",
+            )
+
+
+def refuse_changed_data(manifest: dict[str, Any], data: Dataset) -> None:
+    """Refuse to go on with other data.
+
+    Raises:
+        BadInput: the fingerprint differs.
+    """
+    stored, current = manifest["data"]["fingerprint"], data.fingerprint()
+    if stored != current:
+        raise BadInput(
+            "data fingerprint",
+            current[:16],
+            f"differs from {stored[:16]!r}, with which this run directory was started",
+            "Restore the data to continue, or choose another --out to start afresh",
+        )
