@@ -39,7 +39,7 @@ def main() -> None:
             data = load(manifest["data"]["name"], seed=seed, clusters_per_class=styles)
             grouping = next(g for g in data.groupings if g.kind == "subpopulation")
             loss = subgroup_loss(standard, private, grouping.test, len(grouping.subgroups))
-            error = np.where(loss.standard_error > 0, loss.standard_error, np.nan)
+            error = np.where(loss.pooled_error > 0, loss.pooled_error, np.nan)
             found = trend(loss.mean, error, grouping.train_counts())
             slope = found.slope
             print(

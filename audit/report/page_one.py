@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.report.check_findings import is_reference
 from audit.report.findings import CLAIM
 from audit.report.subgroup_findings import SLOPE_DIGITS, groups_words
 from audit.report.verdicts import label
@@ -67,18 +68,25 @@ def page_one(
 def _headline(
     run: Mapping[str, Any], summary: Mapping[str, Any], found: Sequence[Json]
 ) -> list[str]:
-    claims = {f["id"]: f["verdict"] for f in found if f["id"].startswith(CLAIM)}
+    claims = {f["id"]: f for f in found if f["id"].startswith(CLAIM)}
     lines = []
     for arm in private_arms(summary, run):
         subject = arm_words(arm, run)
         power = probability((summary["arms"][arm].get("test") or {}).get("power"))
+        claim = claims[f"{CLAIM}{arm}"]
+        undecided = (
+            # The ε was not refuted, but the mechanism that it was computed from was.
+            f"The privacy claim of {subject} has lost its ground: what was measured contradicts "
+            "the noise it was computed from."
+            if claim["fails"]
+            else f"The test could not tell whether the privacy claim of {subject} holds."
+        )
         lines.append({
             "violates": f"The privacy claim of {subject} is violated.",
             "consistent": f"No violation of the privacy claim of {subject} was found, by a test "
                           f"that finds an example memorized outright with {power} probability.",
-            "could_not_tell": f"The test could not tell whether the privacy claim of {subject} "
-                              "holds: too few models were trained for it.",
-        }[claims[f"{CLAIM}{arm}"]])  # fmt: skip
+            "could_not_tell": undecided,
+        }[claim["verdict"]])  # fmt: skip
     if not lines:
         lines.append("No privacy claim was audited; the report shows what training memorizes.")
     broken = [f for f in found if f["fails"] and not f["id"].startswith(CLAIM)]
@@ -224,8 +232,14 @@ def _not_covered(
     )
     if not private_arms(summary, run) or main is None:
         items.append("Accuracy lost by subgroups: not estimated.")
-    if not run.get("cross_check"):
-        items.append("The training code was not checked against an independent one in this run.")
+    unchecked = [
+        arm
+        for arm in summary["arms"]
+        if arm not in (run.get("cross_check") or {}) and not is_reference(arm, run)
+    ]
+    if unchecked:
+        named = joined([arm_words(arm, run) for arm in unchecked])
+        items.append(f"The training code was not checked against the reference loop for {named}.")
     items += [
         "Near-copies: an example that occurs several times, or people with several rows, are "
         "covered only by that many times ε. Whether a row is a person is not known here.",

@@ -138,7 +138,9 @@ def test_missing_parts_give_no_empty_section_and_are_named(quiet: Run) -> None:
     doc = run.document()
     assert doc["incomplete"]
     assert "influence" not in {s["id"] for s in doc["sections"]}
-    assert any("not checked against an independent" in s for s in doc["page_one"]["not_covered"])
+    assert any(
+        "not checked against the reference loop" in s for s in doc["page_one"]["not_covered"]
+    )
 
 
 def test_a_run_without_privacy_claims_none(quiet: Run) -> None:
