@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import math
 import re
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,42 +13,10 @@ from audit.estimates.memorization import mem_max, memorization
 from audit.report.console import summary_lines
 from audit.report.findings import exit_code, findings
 from audit.report.verdicts import LABELS, finding, label
+from tests.report.helpers import as_fixed, changed, found
 from tests.report.synthetic import Run, e, make
 
 BANNED = re.compile(r"\b(safe(ly)?|anonym\w+|proven|guarantee\w*|pass(es|ed)?|secure)\b", re.I)
-
-
-def found(run: Run) -> dict[str, dict[str, Any]]:
-    return {f["id"]: f for f in findings(run.summary, run.run)}
-
-
-def changed(run: Run) -> Run:
-    return copy.deepcopy(run)
-
-
-STREAMED: dict[str, Any] = {
-    "single_step_relative_difference": 2.5e-7,
-    "shared": ["membership", "initial parameters"],
-    "stream": {
-        "minibatch_z": -0.71, "outside_subset": 0, "noise_rms_relative_error": 0.0012,
-        "noise_step_correlation": 2.1e-4, "noise_model_correlation": 3.4e-4,
-    },
-}  # fmt: skip
-
-
-def as_fixed(run: Run) -> Run:
-    """The same run as if made with subsets of fixed size: everything is held against a swap."""
-    run.run["inclusion"] |= {"design": "fixed", "adjacency": "swap of two examples"}
-    private = [f for f in run.run["arms"].values() if f["kind"] == "dp"]
-    for facts in private:
-        grown = (1 + math.exp(facts["epsilon"])) * facts["delta"]
-        facts |= {"in_out_epsilon": 2 * facts["epsilon"], "in_out_delta": grown}
-    strictest = min(private, key=lambda f: f["epsilon"])
-    for arm, result in run.summary["arms"].items():
-        facts = run.run["arms"][arm] if arm != "standard" else strictest
-        pair = {"epsilon": facts["in_out_epsilon"], "delta": facts["in_out_delta"]}
-        result["test"] |= pair
-    return run
 
 
 @pytest.mark.parametrize(
@@ -288,108 +253,6 @@ def test_twenty_models_with_hundreds_memorized_do_not_hold() -> None:
     arm["test"] |= {"power": test.power, "models_needed": test.models_needed}
     arm["above_bound"]["tradeoff_cap"] = None
     assert found(run)["largest-memorization-dp-2"]["verdict"] == "inconclusive"
-
-
-@pytest.mark.parametrize(
-    ("gap_off", "verdict"), [(0.0099, "holds"), (-0.0099, "holds"), (0.0101, "fails")]
-)
-def test_self_check(quiet: Run, gap_off: float, verdict: str) -> None:
-    run = changed(quiet)
-    arm = run.summary["arms"]["dp-2"]
-    arm["generalization_gap"]["value"] = arm["mem_mean"]["value"] + gap_off
-    result = found(run)["self-check-dp-2"]
-    assert result["verdict"] == verdict
-    assert exit_code([result]) == (EXIT_OK if verdict == "holds" else EXIT_FINDING_FAILS)
-
-
-def test_self_check_of_few_models_is_not_failed_by_noise(quiet: Run) -> None:
-    run = changed(quiet)
-    arm = run.summary["arms"]["dp-2"]
-    arm["generalization_gap"] = e(arm["mem_mean"]["value"] + 0.03, 0.04)
-    assert found(run)["self-check-dp-2"]["verdict"] == "inconclusive"
-    arm["generalization_gap"] = e(arm["mem_mean"]["value"] + 0.03, 0.004)
-    assert found(run)["self-check-dp-2"]["verdict"] == "fails"
-
-
-@pytest.mark.parametrize(("models", "verdict"), [(4, "inconclusive"), (5, "fails")])
-def test_self_check_of_under_five_models_never_fails(quiet: Run, models: int, verdict: str) -> None:
-    run = changed(quiet)
-    run.summary["models"] = models
-    arm = run.summary["arms"]["dp-2"]
-    arm["generalization_gap"] = e(arm["mem_mean"]["value"] + 0.5, 0.0)
-    assert found(run)["self-check-dp-2"]["verdict"] == verdict
-
-
-def test_self_check_that_cannot_be_made_does_not_hold(quiet: Run) -> None:
-    run = changed(quiet)
-    run.summary["arms"]["dp-2"]["mem_mean"] = e(None)
-    assert found(run)["self-check-dp-2"]["verdict"] == "inconclusive"
-
-
-def test_cross_check(quiet: Run) -> None:
-    run = changed(quiet)
-    assert "Opacus 1.6.0" in found(run)["cross-check-dp-2"]["statement"]
-    run.run["cross_check"]["dp-2"]["passed"] = False
-    assert found(run)["cross-check-dp-2"]["fails"]
-    assert exit_code(findings(run.summary, run.run)) == EXIT_FINDING_FAILS
-    assert "a different model came out" in found(run)["cross-check-dp-2"]["statement"]
-
-
-def test_a_cross_check_that_was_not_made_is_not_passed_over(quiet: Run) -> None:
-    run = changed(quiet)
-    del run.run["cross_check"]["dp-2"]
-    missing = found(run)["cross-check-dp-2"]
-    assert (missing["verdict"], missing["inconclusive"]) == ("inconclusive", True)
-    assert found(run)["cross-check-standard"]["verdict"] == "holds"
-    run.run["engine"]["dp-2"]["name"] = "opacus"
-    assert "cross-check-dp-2" not in found(run)
-
-
-@pytest.mark.parametrize(
-    ("recorded", "passed", "verdict"),
-    [
-        ("holds", True, "holds"), ("inconclusive", False, "inconclusive"),
-        ("inconclusive", True, "inconclusive"), ("fails", True, "fails"), ("holds", False, "fails"),
-        (None, True, "holds"), (None, False, "fails"),
-    ],
-)  # fmt: skip
-def test_a_recorded_verdict_of_the_cross_check(
-    quiet: Run, recorded: str | None, passed: bool, verdict: str
-) -> None:
-    run = changed(quiet)
-    run.run["cross_check"]["dp-2"] |= {"verdict": recorded, "passed": passed}
-    result = found(run)["cross-check-dp-2"]
-    assert result["verdict"] == verdict
-    assert (result["fails"], result["inconclusive"]) == (
-        verdict == "fails", verdict == "inconclusive"
-    )  # fmt: skip
-    assert ("the same model came out (" in result["statement"]) is (verdict == "holds")
-
-
-def test_the_cross_check_says_what_is_shared_and_how_the_streams_are(quiet: Run) -> None:
-    run = changed(quiet)
-    before = found(run)["cross-check-dp-2"]["statement"]
-    assert "streams" not in before
-    assert "independent" not in before
-    run.run["cross_check"]["dp-2"] |= STREAMED
-    statement = found(run)["cross-check-dp-2"]["statement"]
-    assert "of single steps from the same state 2.5e−07" in statement
-    assert "Not an independent implementation of: membership; initial parameters." in statement
-    assert "z = −0.71, 0 selected from outside the subset" in statement
-    assert "size of the noise off by 0.12 %" in statement
-    assert "successive steps 0.00021, correlation of the noise of two models 0.00034" in statement
-
-
-def test_a_wrong_stream_is_not_called_a_different_model(quiet: Run) -> None:
-    run = changed(quiet)
-    check = run.run["cross_check"]["dp-2"]
-    check |= STREAMED | {"passed": False}
-    check["stream"] = {**check["stream"], "passed": False}
-    statement = found(run)["cross-check-dp-2"]["statement"]
-    assert "its random streams are not what the accountant assumes (" in statement
-    check["single_step_relative_difference"] = 0.3
-    statement = found(run)["cross-check-dp-2"]["statement"]
-    assert "accountant assumes and a different model came out (" in statement
 
 
 @pytest.mark.parametrize(("delta", "holds"), [(3.8e-4, True), (1 / 1297, False), (0.01, False)])

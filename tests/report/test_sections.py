@@ -10,9 +10,9 @@ import pytest
 from audit.report.claim_section import claim_section
 from audit.report.memorization_section import memorization_section
 from audit.report.provenance_section import provenance_section
+from tests.report.helpers import STREAMED, as_fixed
 from tests.report.synthetic import Run, make
 from tests.report.test_document import strings
-from tests.report.test_findings import STREAMED, as_fixed
 
 TEST, CHECK = "The exact test of the claim", "Live cross-check of the training engine"
 STREAM = "Random streams of the checked models"
