@@ -197,3 +197,20 @@ def test_training_that_amplifies_rounding_is_not_called_a_lie(problem):
     assert result.verdict in ("holds", "inconclusive")
     assert result.single_step_relative_difference < TOLERANCE
     assert result.early_relative_difference < TOLERANCE
+
+
+def test_unscaled_inputs_amplify_rounding_within_a_few_steps_and_are_no_lie(problem):
+    (x, y), (x_test, y_test), member = problem
+    large = torch.cat([100 * x[:, :-1], x[:, -1:]], dim=1)
+    labels = y[torch.randperm(N, generator=torch.Generator().manual_seed(0))]
+    model, early = Mlp((20, 64, 5), "tanh"), []
+
+    def keep(done: int, now: torch.Tensor) -> None:
+        if done == EARLY_STEPS:
+            early.append(now[1].clone())
+
+    theta = train_ensemble(model, STANDARD, large, labels, member, range(3), seed=4, on_step=keep)
+    data, test = (large, labels), (x_test, y_test)
+    result = cross_check(model, STANDARD, theta[1], early[0], 1, member[1], data, test, seed=4)
+    assert result.early_relative_difference > TOLERANCE, "the case must be one that amplifies"
+    assert result.verdict in ("holds", "inconclusive")
