@@ -84,13 +84,15 @@ def run(
     label: Label = None,
     subgroups: Subgroups = None,
     model: Annotated[
-        str | None, typer.Option(help="linear, mlp, or package.module:factory (an nn.Module).")
+        str | None,
+        typer.Option(help="linear, mlp, cnn, resnet, or package.module:factory (an nn.Module)."),
     ] = None,
     hidden: Annotated[
         str | None, typer.Option(help="Hidden widths of the mlp, e.g. 64 or 128,64.")
     ] = None,
     engine: Annotated[
-        str | None, typer.Option(help="auto, ensemble (vectorised) or opacus (one at a time).")
+        str | None,
+        typer.Option(help="auto, ensemble (a cohort at once) or opacus (one at a time)."),
     ] = None,
     models: Annotated[
         int | None, typer.Option(min=1, help="Models per arm. Default: 200, more if n needs more.")

@@ -31,6 +31,7 @@ class ArmConfig(_Strict):
     batch_size: int = Field(gt=0)
     epochs: float = Field(gt=0, le=10_000)
     clip_norm: float | None = Field(default=None, gt=0)
+    augmentation: tuple[Literal["crop", "flip"], ...] = ()
     tuning: str = "not tuned on this data set: defaults of the tool"
 
 

@@ -23,8 +23,10 @@ from audit.inclusion import neighbour_guarantee
 from audit.resources import resource_dir
 from audit.seeds import Purpose, generator
 from audit.training.arms import Arm, dp_arm_name
-from audit.training.cohort import CohortTask, Engine
-from audit.training.models import CustomModel, Mlp, Model, make_model
+from audit.training.cohort import CohortTask
+from audit.training.engines import Engine, choose_engine
+from audit.training.models import Mlp, Model, make_model
+from audit.training.network import Network, batch_norm_explanation
 from audit.training.opacus_loop import refuse_unsafe_layers
 
 STANDARD = "standard"
@@ -113,18 +115,33 @@ def make_plan(config: RunConfig, data: Dataset, *, device: str) -> Plan:
         n_classes=len(data.class_names),
         hidden=config.hidden,
         activation=config.activation,
+        private=bool(config.epsilon),
     )
-    engine, reason = _engine(config, model)
-    if isinstance(model, CustomModel):
+    _refuse_augmentation(config, model)
+    if isinstance(model, Network):
         module = model.initial_module(config.seed, 0)
         model.check(module)
         refuse_unsafe_layers(module, config.model)
+    engine, reason = _engine(config, model)
     arms = [_standard_arm(config, n, engine, reason)]
     arms += [_dp_arm(config, epsilon, delta, n, engine, reason) for epsilon in config.epsilon]
     models, models_reason = _models(config, arms, n)
     size = _cohort_size(config, model, models)
     tasks = _tasks(config, model, arms, models, size, device)
     return Plan(config, model, tuple(arms), models, models_reason, size, tasks)
+
+
+def _refuse_augmentation(config: RunConfig, model: Model) -> None:
+    for name, settings in (("standard", config.standard), ("dp", config.dp)):
+        if settings is None or not settings.augmentation:
+            continue
+        if not isinstance(model, Network) or len(model.input_shape) != 3:
+            raise BadInput(
+                f"{name}.augmentation",
+                list(settings.augmentation),
+                "needs images [channels, height, width] and a model that takes them",
+                "Use --model cnn or resnet on image data, or leave it out",
+            )
 
 
 # Squared norms of inputs enter per-example gradient norms in float32, whose range ends at 3e38; an
@@ -149,14 +166,24 @@ def _engine(config: RunConfig, model: Model) -> tuple[Engine, str]:
         if config.engine == "opacus":
             return "opacus", "asked for"
         return "ensemble", "asked for" if config.engine == "ensemble" else "MLPs train as a cohort"
-    if config.engine == "ensemble":
+    if config.engine == "opacus":
+        return "opacus", "asked for"
+    choice = choose_engine(model)
+    why = choice.why
+    if model.substituted:
+        layers = "layer" if model.substituted == 1 else "layers"
+        why += (
+            f". {model.substituted} BatchNorm {layers} replaced by GroupNorm in every arm: "
+            f"{batch_norm_explanation()}"
+        )
+    if config.engine == "ensemble" and choice.engine == "opacus":
         raise BadInput(
             "engine",
             "ensemble",
-            f"has no vectorised form of {config.model}",
+            f"cannot train {config.model}: {choice.why}",
             "Use --engine auto: the model then trains in the Opacus loop",
         )
-    return "opacus", "a custom module has no vectorised form; it trains one model at a time"
+    return choice.engine, why
 
 
 def _standard_arm(config: RunConfig, n: int, engine: Engine, reason: str) -> PlannedArm:
@@ -216,6 +243,7 @@ def _arm(
         weight_decay=settings.weight_decay,
         clip_norm=settings.clip_norm,
         noise_multiplier=noise,
+        augmentation=settings.augmentation,
     )
 
 
@@ -270,7 +298,7 @@ def _tasks(
     tasks = []
     for planned in arms:
         rng = generator(config.seed, Purpose.CROSS_CHECK, planned.name)
-        checked = int(rng.integers(models)) if planned.engine == "ensemble" else None
+        checked = int(rng.integers(models)) if planned.engine != "opacus" else None
         for first in range(0, models, size):
             last = min(first + size, models) - 1
             tasks.append(

@@ -24,6 +24,7 @@ class Purpose(IntEnum):
     CROSS_CHECK = 7
     PERMUTATION = 8
     LAYERS = 9
+    AUGMENTATION = 11
 
 
 def generator(root: int, purpose: Purpose, *key: int | str) -> np.random.Generator:

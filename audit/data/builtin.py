@@ -32,7 +32,7 @@ def digits() -> Examples:
         y_test=y[test],
         class_names=tuple(str(digit) for digit in range(10)),
         feature_names=tuple(f"pixel {row},{col}" for row in range(8) for col in range(8)),
-        input_shape=(64,),
+        input_shape=(1, 8, 8),
         source="digits",
         licence="CC BY 4.0 (UCI Optical Recognition of Handwritten Digits, test part; "
         "Alpaydin & Kaynak 1998)",

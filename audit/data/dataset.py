@@ -41,7 +41,7 @@ class Grouping:
 class Dataset:
     """Training and test examples with labels, groupings and provenance.
 
-    ``input_shape`` is the shape of one example (``(64,)`` for digits, ``(1, 28, 28)`` for MNIST);
+    ``input_shape`` is the shape of one example (``(1, 8, 8)`` for digits, ``(30,)`` for a table);
     ``x_*`` are stored flat. ``fitted_on_train`` names each quantity computed from training rows
     (means, category levels, …): these are outside every ε and the report lists them.
     ``warnings`` are what a reviewer should know about the data ("column id was left out").

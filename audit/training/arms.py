@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from audit.errors import BadInput
+from audit.training.augmentation import Augmentation
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Arm:
         learning_rate, momentum, weight_decay: of SGD (PyTorch's convention).
         clip_norm: C, per-example gradient norm after clipping; None for the standard arm.
         noise_multiplier: z; the noise on the summed gradient has standard deviation z·C.
+        augmentation: how training images are varied, a new view in each step.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Arm:
     weight_decay: float
     clip_norm: float | None = None
     noise_multiplier: float | None = None
+    augmentation: tuple[Augmentation, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.clip_norm is None) != (self.noise_multiplier is None):

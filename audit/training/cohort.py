@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -17,14 +16,18 @@ from audit.config import Design
 from audit.inclusion import membership
 from audit.seeds import Purpose, seed_sequence
 from audit.training.arms import Arm
+from audit.training.augmentation import model_views
 from audit.training.crosscheck import EARLY_STEPS, CrossCheck, cross_check
-from audit.training.ensemble import train_ensemble
-from audit.training.evaluation import Outputs, evaluate_ensemble, evaluate_module
-from audit.training.models import CustomModel, Mlp, Model
+from audit.training.engines import Engine, train_ensemble
+from audit.training.evaluation import Outputs, evaluate_cohort, evaluate_module, stack_outputs
+from audit.training.models import Mlp, Model
 from audit.training.noise import noise_generator, seeded_cpu_generator
-from audit.training.opacus_loop import model_minibatches, train_private, train_standard
-
-Engine = Literal["ensemble", "opacus"]
+from audit.training.opacus_loop import (
+    model_minibatches,
+    tee_sizes,
+    train_private,
+    train_standard,
+)
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,8 @@ def train_cohort(
     member = membership(
         len(data.x_train), task.models, p=task.p, design=task.design, seed=task.seed
     )
-    if task.engine == "ensemble":
-        train, test, diverged, checked = _in_ensemble(task, data, member, on_step)
-    else:
-        train, test, diverged, checked = _in_loop(task, data, member, on_step)
+    way = _in_loop if task.engine == "opacus" else _in_one_program
+    train, test, diverged, checked = way(task, data, member, on_step)
     return CohortOutput(
         membership=member,
         train_correct=train.correct,
@@ -104,13 +105,12 @@ def train_cohort(
 Trained = tuple[Outputs, Outputs, int, CrossCheck | None]
 
 
-def _in_ensemble(
+def _in_one_program(
     task: CohortTask, data: TrainingData, member: np.ndarray, on_step: Callable[[int], None]
 ) -> Trained:
-    assert isinstance(task.model, Mlp)
     device = torch.device(task.device)
-    train = _with_ones(data.x_train, device), _labels(data.y_train, device)
-    test = _with_ones(data.x_test, device), _labels(data.y_test, device)
+    train = task.model.prepare(data.x_train, device), _labels(data.y_train, device)
+    test = task.model.prepare(data.x_test, device), _labels(data.y_test, device)
     models = len(task.models)
     early_step = min(EARLY_STEPS, task.arm.steps)
     early: list[Tensor] = []
@@ -127,6 +127,7 @@ def _in_ensemble(
         member,
         task.models,
         seed=task.seed,
+        engine=task.engine,
         on_step=report,
     )
     checked = None
@@ -142,11 +143,12 @@ def _in_ensemble(
             train,
             test,
             seed=task.seed,
+            engine=task.engine,
         )
     diverged = int((~torch.isfinite(theta).all(dim=1)).sum())
     return (
-        evaluate_ensemble(task.model, theta, *train),
-        evaluate_ensemble(task.model, theta, *test),
+        evaluate_cohort(task.model, theta, *train),
+        evaluate_cohort(task.model, theta, *test),
         diverged,
         checked,
     )
@@ -156,34 +158,51 @@ def _in_loop(
     task: CohortTask, data: TrainingData, member: np.ndarray, on_step: Callable[[int], None]
 ) -> Trained:
     device = torch.device(task.device)
-    shape = data.input_shape if isinstance(task.model, CustomModel) else (-1,)
-    x_train = torch.from_numpy(np.asarray(data.x_train)).to(device)
-    x_train = x_train.reshape(len(x_train), *shape)
-    x_test = torch.from_numpy(np.asarray(data.x_test)).to(device)
-    x_test = x_test.reshape(len(x_test), *shape)
+    model = task.model
+    x_train = model.plain(model.prepare(data.x_train, device))
+    x_test = model.plain(model.prepare(data.x_test, device))
     y_train, y_test = _labels(data.y_train, device), _labels(data.y_test, device)
     train, test, diverged = [], [], 0
     for row, k in enumerate(task.models):
-        if isinstance(task.model, Mlp):
-            module = task.model.module(torch.from_numpy(task.model.initial(task.seed, k)))
+        if isinstance(model, Mlp):
+            module = model.module(torch.from_numpy(model.initial(task.seed, k)))
         else:
-            module = task.model.initial_module(task.seed, k)
+            # As the factory made it: buffers may differ between models.
+            module = model.initial_module(task.seed, k)
         module = module.to(device)
         minibatches = model_minibatches(member[row], k, task.arm, seed=task.seed)
+        views = None
+        if task.arm.augmentation:
+            minibatches, sizes = tee_sizes(minibatches)
+            views = model_views(
+                k,
+                task.arm.augmentation,
+                tuple(x_train.shape[1:]),
+                sizes,
+                arm=task.arm.name,
+                seed=task.seed,
+            )
         finished = row * task.arm.steps
         report = _offset(on_step, finished)
         with _layer_randomness(task, k, device):
             if task.arm.kind == "standard":
-                train_standard(module, task.arm, x_train, y_train, minibatches, report)
+                train_standard(module, task.arm, x_train, y_train, minibatches, report, views=views)
             else:
                 noise = noise_generator(task.seed, task.arm.name, k, device)
                 train_private(
-                    module, task.arm, x_train, y_train, minibatches, generator=noise, on_step=report
+                    module,
+                    task.arm,
+                    x_train,
+                    y_train,
+                    minibatches,
+                    generator=noise,
+                    on_step=report,
+                    views=views,
                 )
         diverged += not all(bool(torch.isfinite(p).all()) for p in module.parameters())
         train.append(evaluate_module(module, x_train, y_train))
         test.append(evaluate_module(module, x_test, y_test))
-    return _stack(train), _stack(test), diverged, None
+    return stack_outputs(train), stack_outputs(test), diverged, None
 
 
 @contextmanager
@@ -202,20 +221,6 @@ def _layer_randomness(task: CohortTask, k: int, device: torch.device) -> Iterato
 
 def _offset(on_step: Callable[[int], None], finished: int) -> Callable[[int], None]:
     return lambda done: on_step(finished + done)
-
-
-def _stack(outputs: list[Outputs]) -> Outputs:
-    return Outputs(
-        np.concatenate([o.correct for o in outputs]), np.concatenate([o.margin for o in outputs])
-    )
-
-
-def _with_ones(x: np.ndarray, device: torch.device) -> Tensor:
-    """Inputs with the bias's constant 1 as a last column [rows, features + 1]."""
-    extended = torch.empty(len(x), x.shape[1] + 1, dtype=torch.float32)
-    extended[:, :-1] = torch.from_numpy(np.asarray(x))
-    extended[:, -1] = 1.0
-    return extended.to(device)
 
 
 def _labels(y: np.ndarray, device: torch.device) -> Tensor:

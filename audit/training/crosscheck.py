@@ -24,11 +24,18 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from audit.training.arms import Arm
-from audit.training.ensemble import Data, Ensemble
-from audit.training.evaluation import evaluate_ensemble, evaluate_module
-from audit.training.models import Mlp
+from audit.training.augmentation import model_views
+from audit.training.engines import Engine, program
+from audit.training.ensemble import Data
+from audit.training.evaluation import evaluate_cohort, evaluate_module
+from audit.training.models import Model
 from audit.training.noise import Noise
-from audit.training.opacus_loop import model_minibatches, train_private, train_standard
+from audit.training.opacus_loop import (
+    model_minibatches,
+    tee_sizes,
+    train_private,
+    train_standard,
+)
 from audit.training.streams import StreamCheck, check_streams
 
 TOLERANCE = 1e-4
@@ -95,7 +102,7 @@ class CrossCheck:
 
 
 def cross_check(
-    model: Mlp,
+    model: Model,
     arm: Arm,
     theta: Tensor,
     early: Tensor,
@@ -105,6 +112,7 @@ def cross_check(
     test: tuple[Tensor, Tensor],
     *,
     seed: int,
+    engine: Engine = "ensemble",
 ) -> CrossCheck:
     """Train model ``k`` of ``arm`` again in the loop and compare with the ensemble's ``theta``.
 
@@ -112,12 +120,13 @@ def cross_check(
         theta, early: the ensemble's parameters of model k [parameters], at the end and after
             min(``EARLY_STEPS``, steps) steps.
         member: its membership [n].
-        train, test: inputs with a last column of ones, and labels.
+        train, test: inputs as ``model.prepare`` made them, and labels.
+        engine: what trained the cohort.
     """
     device, theta, early = train[0].device, theta.cpu(), early.cpu()
     data = Data.of(train[0].cpu(), train[1].cpu())
     initial = torch.from_numpy(model.initial(seed, k))
-    repeat = _Repeat(model, arm, k, member, data, initial, device, seed)
+    repeat = _Repeat(model, arm, k, member, data, initial, device, seed, engine)
     reference, early_reference, single_step = repeat.train_watched()
     relative = _relative(theta - reference, reference - initial)
     early_relative = _relative(early - early_reference, early_reference - initial)
@@ -136,8 +145,8 @@ def cross_check(
     elif not relative <= max(TOLERANCE, _SELF_DISAGREEMENT * (self_relative or 0.0)):
         verdict = "inconclusive"
     x, y = torch.cat([data.x, test[0].cpu()]), torch.cat([data.y, test[1].cpu()])
-    ours = evaluate_ensemble(model, theta[None], x, y)
-    theirs = evaluate_module(model.module(reference), x[:, :-1], y)
+    ours = evaluate_cohort(model, theta[None], x, y)
+    theirs = evaluate_module(model.module(reference), model.plain(x), y)
     gap = np.abs(ours.margin.astype(np.float32) - theirs.margin.astype(np.float32))
     return CrossCheck(
         model=k,
@@ -157,6 +166,10 @@ def cross_check(
     )
 
 
+def _reordered(rows: Iterator[Tensor], shift: int) -> Iterator[Tensor]:
+    return (each.roll(7 * shift, dims=0).flip(0) for each in rows)
+
+
 def _relative(difference: Tensor, moved: Tensor) -> float:
     size, scale = (torch.linalg.vector_norm(v.double()).item() for v in (difference, moved))
     return size / scale if scale > 0 else float(size > 0)
@@ -166,7 +179,7 @@ def _relative(difference: Tensor, moved: Tensor) -> float:
 class _Repeat:
     """The reference training of one model, in two versions."""
 
-    model: Mlp
+    model: Model
     arm: Arm
     k: int
     member: np.ndarray
@@ -174,12 +187,19 @@ class _Repeat:
     initial: Tensor
     device: torch.device
     seed: int
+    engine: Engine
 
     def train_watched(self) -> tuple[Tensor, Tensor, float]:
         """Final and early parameters, and how the ensemble's single steps differ on the way."""
         module = self.model.module(self.initial)
-        steps = _SingleSteps(self.model, self.arm, module, self.data)
-        self._train(module, steps.watch(self._minibatches()), steps.listen(self._noise()))
+        steps = _SingleSteps(self.model, self.arm, module, self.data, self.engine)
+        views = self._views()
+        self._train(
+            module,
+            steps.watch(self._minibatches()),
+            steps.listen(self._noise()),
+            None if views is None else steps.look(views),
+        )
         return self._flat(module), steps.early, steps.relative_difference()
 
     def self_disagreement(self, reference: Tensor, steps: int) -> float:
@@ -187,31 +207,46 @@ class _Repeat:
         reordered: the same sums, rounded differently. The largest of a few reorderings."""
         moved, largest = reference - self.initial, 0.0
         for shift in range(1, _REORDERINGS + 1):
-            module = self.model.module(self.initial)
-            minibatches = (batch.roll(7 * shift).flip(0) for batch in self._minibatches())
-            self._train(module, islice(minibatches, steps), self._noise())
+            module, views = self.model.module(self.initial), self._views()
+            self._train(
+                module,
+                islice(_reordered(self._minibatches(), shift), steps),
+                self._noise(),
+                None if views is None else _reordered(views, shift),
+            )
             largest = max(largest, _relative(self._flat(module) - reference, moved))
         return largest
 
     def _train(
-        self, module: nn.Module, minibatches: Iterator[Tensor], noise: Iterator[Tensor]
+        self,
+        module: nn.Module,
+        minibatches: Iterator[Tensor],
+        noise: Iterator[Tensor],
+        views: Iterator[Tensor] | None,
     ) -> None:
-        x, y = self.data.x[:, :-1], self.data.y
+        x, y = self.model.plain(self.data.x), self.data.y
         if self.arm.kind == "standard":
-            train_standard(module, self.arm, x, y, minibatches)
+            train_standard(module, self.arm, x, y, minibatches, views=views)
             return
-        replay = (
-            [
-                part
-                for block in self.model.layers(flat)
-                for part in (block[0, :, :-1], block[0, :, -1])
-            ]
-            for flat in noise
-        )
-        train_private(module, self.arm, x, y, minibatches, replay=replay)
+        replay = ([part[0] for part in self.model.tensors(flat)] for flat in noise)
+        train_private(module, self.arm, x, y, minibatches, replay=replay, views=views)
 
     def _minibatches(self) -> Iterator[Tensor]:
         return model_minibatches(self.member, self.k, self.arm, seed=self.seed)
+
+    def _views(self) -> Iterator[Tensor] | None:
+        """The ensemble's augmentations for the model, step by step; None without any."""
+        if not self.arm.augmentation:
+            return None
+        _, sizes = tee_sizes(self._minibatches())
+        return model_views(
+            self.k,
+            self.arm.augmentation,
+            tuple(self.data.x.shape[1:]),
+            sizes,
+            arm=self.arm.name,
+            seed=self.seed,
+        )
 
     def _noise(self) -> Iterator[Tensor]:
         """The ensemble's noise for the model, step by step [1, parameters]."""
@@ -236,10 +271,13 @@ class _SingleSteps:
     on the last one is done and can be compared.
     """
 
-    def __init__(self, model: Mlp, arm: Arm, module: nn.Module, data: Data) -> None:
+    def __init__(
+        self, model: Model, arm: Arm, module: nn.Module, data: Data, engine: Engine
+    ) -> None:
         self._model, self._arm, self._module, self._data = model, arm, module, data
-        self._ensemble = Ensemble(model, torch.zeros(1, model.parameters), arm)
+        self._ensemble = program(model, engine, torch.zeros(1, model.parameters), arm)
         self._noise: Tensor | None = None
+        self._views: Tensor | None = None
         self._velocity = torch.zeros(model.parameters)
         self._differences = self._moves = 0.0
         self._done = 0
@@ -256,6 +294,10 @@ class _SingleSteps:
         for self._noise in noise:
             yield self._noise
 
+    def look(self, views: Iterator[Tensor]) -> Iterator[Tensor]:
+        for self._views in views:
+            yield self._views
+
     def relative_difference(self) -> float:
         """Root of (sum of squared differences / sum of squared steps)."""
         return float(np.sqrt(self._differences / self._moves)) if self._moves > 0 else 0.0
@@ -266,7 +308,7 @@ class _SingleSteps:
     def _compare(self, batch: Tensor, before: Tensor, after: Tensor) -> None:
         self._ensemble.theta.copy_(before)
         self._ensemble.velocity.copy_(self._velocity)
-        self._ensemble.step(self._data, batch, [len(batch)], self._noise)
+        self._ensemble.step(self._data, batch, [len(batch)], self._noise, self._views)
         difference = torch.linalg.vector_norm((self._ensemble.theta[0] - after).double()).item()
         rounding = _ROUNDING * torch.linalg.vector_norm(after.double()).item()
         moved = torch.linalg.vector_norm((after - before).double()).item()

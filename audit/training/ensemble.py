@@ -13,21 +13,17 @@ by the clip factor before the one product Aᵀδ then yields the clipped sum.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from jaxtyping import Bool
 from torch import Tensor
 
 from audit.training.arms import Arm
-from audit.training.minibatches import poisson_minibatches
 from audit.training.models import Mlp
-from audit.training.noise import Noise
 
 # Opacus divides by (norm + 1e-6); the same constant here keeps the two steps equal.
-_CLIP_EPS = 1e-6
+CLIP_EPS = 1e-6
 
 
 @dataclass(frozen=True)
@@ -46,8 +42,8 @@ class Data:
 
     @classmethod
     def of(cls, x: Tensor, y: Tensor) -> Data:
-        """From ``x`` with its column of ones, and ``y``."""
-        return cls(x, y, x.square().sum(dim=1))
+        """From ``x``, for an MLP with its column of ones, and ``y``."""
+        return cls(x, y, x.square().flatten(1).sum(dim=1))
 
 
 class Ensemble:
@@ -69,7 +65,12 @@ class Ensemble:
         self._buffers = _Buffers(model.widths, theta)
 
     def step(
-        self, data: Data, selected: Tensor, sizes: list[int], noise: Tensor | None = None
+        self,
+        data: Data,
+        selected: Tensor,
+        sizes: list[int],
+        noise: Tensor | None = None,
+        views: Tensor | None = None,
     ) -> None:
         """One step on the minibatches of all models.
 
@@ -78,7 +79,9 @@ class Ensemble:
             selected: indices of the minibatches' examples, model by model [rows].
             sizes: rows of each model (sum = rows); a model may have none.
             noise: N(0, (zC)²) [models, parameters] in DP arms, None otherwise.
+            views: None; what has been flattened cannot be cropped.
         """
+        assert views is None, "augmentation needs images"
         arm = self.arm
         x = self._buffers.gather(data.x, selected)
         labels, squared_norms = data.y[selected], data.squared_norms[selected]
@@ -145,7 +148,7 @@ class Ensemble:
         total = squared_norms * deltas[0].square().sum(dim=1)
         for a, delta in zip(inputs[1:], deltas[1:], strict=True):
             total.addcmul_(a.square().sum(dim=1), delta.square().sum(dim=1))
-        factors = (self.arm.clip_norm / total.sqrt_().add_(_CLIP_EPS)).clamp_(max=1.0)
+        factors = (self.arm.clip_norm / total.sqrt_().add_(CLIP_EPS)).clamp_(max=1.0)
         # A gradient that is not finite is left out: clipping must hold for every example.
         factors.nan_to_num_(nan=0.0)
         return factors.mul_(1 / self.arm.expected_batch_size)[:, None]
@@ -214,44 +217,3 @@ def _activation_gradient_(delta: Tensor, output: Tensor, activation: str) -> Non
         torch.ops.aten.threshold_backward.grad_input(delta, output, 0.0, grad_input=delta)
     else:
         torch.ops.aten.tanh_backward.grad_input(delta, output, grad_input=delta)
-
-
-def train_ensemble(
-    model: Mlp,
-    arm: Arm,
-    x: Tensor,
-    y: Tensor,
-    membership: Bool[np.ndarray, "models n"],
-    models: range,
-    *,
-    seed: int,
-    on_step: Callable[[int, Tensor], None] = lambda done, theta: None,
-) -> Tensor:
-    """Train ``models`` of ``arm`` together; returns their parameters [models, parameters].
-
-    Args:
-        x: inputs with a last column of ones [n, features + 1], on the device to train on.
-        y: labels [n], same device.
-        membership: who is in each model's training set.
-        on_step: called with the number of finished steps and the current parameters.
-    """
-    device = x.device
-    theta = torch.from_numpy(np.stack([model.initial(seed, k) for k in models])).to(device)
-    ensemble = Ensemble(model, theta, arm)
-    noise = None
-    if arm.kind == "dp":
-        noise = Noise(models, model.parameters, arm=arm.name, seed=seed, device=device)
-    data = Data.of(x, y)
-    done = 0
-    blocks = poisson_minibatches(
-        membership, models, arm=arm.name, sample_rate=arm.sample_rate, steps=arm.steps, seed=seed
-    )
-    for block in blocks:
-        for examples, sizes in block.steps():
-            selected = torch.from_numpy(examples).to(device)
-            ensemble.step(
-                data, selected, sizes, None if noise is None else noise.draw(arm.noise_std)
-            )
-            done += 1
-            on_step(done, ensemble.theta)
-    return ensemble.theta

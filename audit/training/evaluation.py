@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float16
 from torch import Tensor, nn
 
-from audit.training.models import ACTIVATIONS, Mlp
+from audit.training.models import ACTIVATIONS, Mlp, Model
 
 # Examples evaluated at once: bounds the workspace at a few MiB for any data set.
 _BLOCK_ROWS = 4096
@@ -26,6 +26,20 @@ class Outputs:
 
     correct: Bool[np.ndarray, "models examples"]
     margin: Float16[np.ndarray, "models examples"]
+
+
+def evaluate_cohort(model: Model, theta: Tensor, x: Tensor, y: Tensor) -> Outputs:
+    """Outputs of the models ``theta`` [models, parameters] on ``x`` from ``model.prepare``."""
+    if isinstance(model, Mlp):
+        return evaluate_ensemble(model, theta, x, y)
+    return stack_outputs([evaluate_module(model.module(row), x, y) for row in theta])
+
+
+def stack_outputs(outputs: list[Outputs]) -> Outputs:
+    """The outputs of several models, one below the other."""
+    return Outputs(
+        np.concatenate([o.correct for o in outputs]), np.concatenate([o.margin for o in outputs])
+    )
 
 
 def evaluate_ensemble(model: Mlp, theta: Tensor, x: Tensor, y: Tensor) -> Outputs:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod, sqrt
-from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,10 +12,11 @@ from jaxtyping import Float32
 from torch import Tensor, nn
 
 from audit.errors import BadInput
-from audit.seeds import Purpose, generator, seed_sequence
+from audit.seeds import Purpose, generator
+from audit.training.network import Network, resolve
+from audit.training.zoo import ZOO
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
-Factory = Callable[[tuple[int, ...], int], nn.Module]
 
 
 @dataclass(frozen=True)
@@ -56,6 +52,11 @@ class Mlp:
             part.view(len(theta), *shape) for part, shape in zip(parts, self.shapes, strict=True)
         ]
 
+    def tensors(self, theta: Tensor) -> list[Tensor]:
+        """Views of ``theta`` [models, parameters], one for each parameter of :meth:`module` in its
+        order: [models, *shape]."""
+        return [part for w in self.layers(theta) for part in (w[:, :, :-1], w[:, :, -1])]
+
     def initial(self, seed: int, model: int) -> Float32[np.ndarray, " parameters"]:
         """Initial parameters of ``model``: U(±1/√fan_in), PyTorch's default for ``nn.Linear``.
 
@@ -90,81 +91,20 @@ class Mlp:
             blocks.append(torch.cat([weight.detach(), bias.detach()[:, None]], dim=1).reshape(-1))
         return torch.cat(blocks)
 
+    def prepare(self, x: np.ndarray, device: torch.device) -> Tensor:
+        """Inputs as the engine keeps them: the bias's constant 1 as a last column
+        [rows, features + 1]."""
+        extended = torch.empty(len(x), self.widths[0] + 1, dtype=torch.float32)
+        extended[:, :-1] = torch.from_numpy(np.asarray(x))
+        extended[:, -1] = 1.0
+        return extended.to(device)
 
-@dataclass(frozen=True)
-class CustomModel:
-    """A user's ``package.module:factory``; ``factory(input_shape, n_classes)`` returns a module.
-
-    It has no stacked form here, so it trains in the loop, one model at a time.
-    """
-
-    factory: str
-    input_shape: tuple[int, ...]
-    n_classes: int
-
-    def describe(self) -> str:
-        return self.factory
-
-    def initial_module(self, seed: int, model: int) -> nn.Module:
-        """Model ``model`` as its factory makes it, under a torch seed of its own stream.
-
-        Raises:
-            BadInput: the factory fails, or returns something else than a module.
-        """
-        factory = _resolve(self.factory)
-        state = int(seed_sequence(seed, Purpose.INITIALISATION, model).generate_state(1)[0])
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(state)
-            try:
-                module = factory(self.input_shape, self.n_classes)
-            except (
-                Exception,
-                SystemExit,
-            ) as error:  # whatever a user's code raises is the user's to mend
-                raise self._refusal(
-                    f"the factory fails: {type(error).__name__}: {error}"
-                ) from error
-        if not isinstance(module, nn.Module):
-            raise self._refusal(f"the factory returned {type(module).__name__}, not a torch module")
-        return module
-
-    def check(self, module: nn.Module) -> None:
-        """Refuse a module that does not map each example, by itself, to one logit per class.
-
-        Raises:
-            BadInput: the forward pass fails, gives another shape, or mixes the examples of a
-                minibatch (per-example clipping would then bound nothing).
-        """
-        training = module.training
-        module.eval()
-        x = torch.rand(3, *self.input_shape, generator=torch.Generator().manual_seed(0))
-        try:
-            with torch.no_grad():
-                together, alone = module(x), module(x[:1])
-        except (Exception, SystemExit) as error:
-            rule = f"its forward pass fails: {type(error).__name__}: {error}"
-            raise self._refusal(rule) from error
-        finally:
-            module.train(training)
-        if tuple(together.shape) != (3, self.n_classes):
-            raise self._refusal(
-                f"maps 3 examples to shape {tuple(together.shape)}, "
-                f"expected {(3, self.n_classes)} (logits)"
-            )
-        if not torch.allclose(together[:1], alone, rtol=1e-3, atol=1e-4):
-            raise self._refusal("gives an example other logits when others stand beside it")
-
-    def _refusal(self, rule: str) -> BadInput:
-        return BadInput(
-            "model",
-            self.factory,
-            " ".join(rule.split()),
-            f"Make it return a module for input_shape={self.input_shape}, "
-            f"n_classes={self.n_classes}",
-        )
+    def plain(self, prepared: Tensor) -> Tensor:
+        """Inputs as :meth:`module` takes them, from what :meth:`prepare` returned."""
+        return prepared[:, :-1]
 
 
-Model = Mlp | CustomModel
+Model = Mlp | Network
 
 
 def make_model(
@@ -174,8 +114,10 @@ def make_model(
     n_classes: int,
     hidden: tuple[int, ...],
     activation: str,
+    private: bool = True,
 ) -> Model:
-    """The model called ``name``: ``linear``, ``mlp`` or ``package.module:factory``.
+    """The model called ``name``: ``linear``, ``mlp``, ``cnn``, ``resnet`` or
+    ``package.module:factory``. ``private``: whether a private arm is to train it.
 
     Raises:
         BadInput: unknown name or activation, or a factory that cannot be imported.
@@ -192,31 +134,14 @@ def make_model(
         return Mlp((features, n_classes), activation)
     if name == "mlp":
         return Mlp((features, *hidden, n_classes), activation)
+    if name in ZOO:
+        return Network(name, input_shape, n_classes, private)
     if ":" in name:
-        _resolve(name)
-        return CustomModel(name, input_shape, n_classes)
+        resolve(name)
+        return Network(name, input_shape, n_classes, private)
     raise BadInput(
         "model",
         name,
-        "must be linear, mlp or package.module:factory",
+        "must be linear, mlp, cnn, resnet or package.module:factory",
         "Use --model mlp, or name a factory(input_shape, n_classes) that can be imported",
     )
-
-
-def _resolve(path: str) -> Factory:
-    module_name, _, attribute = path.partition(":")
-    # A user's module lies where the command is given; the console script does not look there.
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        factory: Any = getattr(importlib.import_module(module_name), attribute)
-    except (Exception, SystemExit) as error:  # importing runs the user's code
-        raise BadInput(
-            "model",
-            path,
-            f"cannot be imported ({type(error).__name__}: {' '.join(str(error).split())})",
-            "Give package.module:factory, with the package on PYTHONPATH",
-        ) from error
-    if not callable(factory):
-        raise BadInput("model", path, "is not callable", "Name a function that returns a module")
-    return cast("Factory", factory)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from itertools import tee
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch.nn.functional import cross_entropy
 
 from audit.errors import BadInput
 from audit.training.arms import Arm
+from audit.training.augmentation import augment
 from audit.training.minibatches import poisson_minibatches
 
 GradSampleMode = Literal["hooks", "functorch"]
@@ -42,6 +44,12 @@ def model_minibatches(
             yield torch.from_numpy(examples)
 
 
+def tee_sizes(minibatches: Iterator[Tensor]) -> tuple[Iterator[Tensor], Iterator[int]]:
+    """The minibatches, and beside them their sizes, for who draws views in step with them."""
+    first, second = tee(minibatches)
+    return first, (len(batch) for batch in second)
+
+
 def train_standard(
     module: nn.Module,
     arm: Arm,
@@ -49,14 +57,25 @@ def train_standard(
     y: Tensor,
     minibatches: Iterable[Tensor],
     on_step: Callable[[int], None] = lambda done: None,
+    *,
+    views: Iterator[Tensor] | None = None,
 ) -> nn.Module:
-    """Plain SGD on ``module``, in place: the loop anyone would write."""
+    """Plain SGD on ``module``, in place: the loop anyone would write.
+
+    ``views``: augmentations of each minibatch's rows, step by step; None for none.
+    """
     optimizer = _sgd(module, arm)
     module.train()
     for done, batch in enumerate(minibatches, start=1):
         optimizer.zero_grad()
-        loss = cross_entropy(module(x[batch]), y[batch], reduction="sum")
-        (loss / arm.expected_batch_size).backward()
+        inputs = _inputs(x, batch, views)
+        if len(batch) == 0:
+            # Modules differ in what they do with no rows at all; the gradient is zero for all.
+            for parameter in module.parameters():
+                parameter.grad = torch.zeros_like(parameter)
+        else:
+            loss = cross_entropy(module(inputs), y[batch], reduction="sum")
+            (loss / arm.expected_batch_size).backward()
         optimizer.step()
         on_step(done)
     return module
@@ -73,6 +92,7 @@ def train_private(
     replay: Iterator[list[Tensor]] | None = None,
     mode: GradSampleMode = "hooks",
     on_step: Callable[[int], None] = lambda done: None,
+    views: Iterator[Tensor] | None = None,
 ) -> nn.Module:
     """DP-SGD by Opacus on ``module``, in place.
 
@@ -81,12 +101,14 @@ def train_private(
         replay: noise to use instead, per step one tensor for each parameter in order, each
             N(0, (zC)²): how an engine's run is repeated noise for noise.
         mode: Opacus's way to per-example gradients: layer hooks, or torch.func for every layer.
+        views: augmentations of each minibatch's rows, step by step; None for none.
     """
     from opacus import GradSampleModule
 
     with warnings.catch_warnings():
         # Opacus registers backward hooks on the first layer, whose input needs no gradient.
         warnings.filterwarnings("ignore", message="Full backward hook is firing")
+        hooks = [_contiguous_inputs(layer) for layer in module.modules() if _is_conv(layer)]
         wrapped = GradSampleModule(
             module, loss_reduction="sum", force_functorch=mode == "functorch"
         )
@@ -94,16 +116,33 @@ def train_private(
         wrapped.train()
         for done, batch in enumerate(minibatches, start=1):
             optimizer.zero_grad()
+            inputs = _inputs(x, batch, views)
             if len(batch) == 0:
                 # Layers differ in what they do with zero rows; the clipped sum is zero for all.
                 for parameter in module.parameters():
                     parameter.grad_sample = parameter.new_zeros(0, *parameter.shape)  # pyright: ignore
             else:
-                cross_entropy(wrapped(x[batch]), y[batch], reduction="sum").backward()
+                cross_entropy(wrapped(inputs), y[batch], reduction="sum").backward()
             optimizer.step()
             on_step(done)
     wrapped.to_standard_module()
+    for hook in hooks:
+        hook.remove()
     return module
+
+
+def _is_conv(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d)
+
+
+def _contiguous_inputs(layer: nn.Module) -> Any:
+    """Opacus 1.6 computes wrong per-example gradients, without a word, where a convolution's input
+    is in channels-last memory order (its ``unfold2d`` assumes the other); so give it the other."""
+    return layer.register_forward_pre_hook(lambda _, args: (args[0].contiguous(), *args[1:]))
+
+
+def _inputs(x: Tensor, batch: Tensor, views: Iterator[Tensor] | None) -> Tensor:
+    return x[batch] if views is None else augment(x[batch], next(views))
 
 
 def refuse_unsafe_layers(module: nn.Module, name: str) -> None:

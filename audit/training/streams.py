@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool
 
 from audit.training.arms import Arm
-from audit.training.models import Mlp
+from audit.training.models import Model
 from audit.training.noise import Noise
 from audit.training.opacus_loop import model_minibatches
 
@@ -47,7 +47,7 @@ class StreamCheck:
 
 
 def check_streams(
-    model: Mlp,
+    model: Model,
     arm: Arm,
     k: int,
     member: Bool[np.ndarray, " n"],
@@ -100,7 +100,7 @@ def _minibatches(arm: Arm, k: int, member: np.ndarray, seed: int) -> tuple[float
 
 
 def _worst_layer(
-    model: Mlp, arm: Arm, squares: torch.Tensor, expected: float
+    model: Model, arm: Arm, squares: torch.Tensor, expected: float
 ) -> tuple[float, float]:
     """|RMS / expected − 1| of the layer furthest beyond its own bound, and that bound."""
     layers = [block.reshape(-1) for block in model.layers(squares[None])]

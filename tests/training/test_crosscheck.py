@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from audit.inclusion import membership
-from audit.training import ensemble, noise, opacus_loop
+from audit.training import engines, noise, opacus_loop
 from audit.training.arms import Arm
 from audit.training.crosscheck import EARLY_STEPS, TOLERANCE, cross_check
-from audit.training.ensemble import Ensemble, train_ensemble
+from audit.training.engines import train_ensemble
+from audit.training.ensemble import Ensemble
 from audit.training.models import Mlp
 
 N = 300
@@ -164,7 +165,7 @@ def test_one_noise_for_all_models_is_caught(problem, monkeypatch: pytest.MonkeyP
 def test_wrong_minibatches_that_both_sides_share_are_caught(
     arm: Arm, lie: str, problem, monkeypatch: pytest.MonkeyPatch
 ):
-    honest = ensemble.poisson_minibatches
+    honest = engines.poisson_minibatches
 
     def lying(member, models, *, arm, sample_rate, steps, seed):
         if lie == "ignores the subset":
@@ -173,7 +174,7 @@ def test_wrong_minibatches_that_both_sides_share_are_caught(
             sample_rate = 3 * sample_rate
         return honest(member, models, arm=arm, sample_rate=sample_rate, steps=steps, seed=seed)
 
-    for module in (ensemble, opacus_loop):
+    for module in (engines, opacus_loop):
         monkeypatch.setattr(module, "poisson_minibatches", lying)
     result = check(arm, arm, problem)
     assert result.verdict == "fails"

@@ -13,7 +13,8 @@ from torch.nn.functional import cross_entropy
 
 from audit.inclusion import membership
 from audit.training.arms import Arm
-from audit.training.ensemble import Data, Ensemble, train_ensemble
+from audit.training.engines import train_ensemble
+from audit.training.ensemble import Data, Ensemble
 from audit.training.evaluation import evaluate_ensemble, evaluate_module
 from audit.training.models import Mlp
 from audit.training.opacus_loop import model_minibatches, train_private, train_standard

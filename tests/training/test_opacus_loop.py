@@ -12,7 +12,8 @@ from torch import nn
 from audit.errors import BadInput
 from audit.training.arms import Arm
 from audit.training.cohort import CohortTask, TrainingData, train_cohort
-from audit.training.models import CustomModel, Mlp, make_model
+from audit.training.models import Mlp, make_model
+from audit.training.network import Network
 from audit.training.opacus_loop import refuse_unsafe_layers, train_private
 
 DP = Arm("dp-2", 0.25, 30, 15.0, 0.2, 0.0, 0.0, clip_norm=1.0, noise_multiplier=1.0)
@@ -59,7 +60,7 @@ def test_any_module_trains_in_the_loop_and_learns(arm: Arm, images: TrainingData
     model = make_model(
         f"{__name__}:small_cnn", input_shape=(1, 6, 6), n_classes=3, hidden=(), activation="tanh"
     )
-    assert isinstance(model, CustomModel)
+    assert isinstance(model, Network)
     task = CohortTask(arm, model, 0, 2, "opacus", "poisson", 0.7, 0, "cpu")
     done: list[int] = []
     output = train_cohort(task, images, done.append)
@@ -108,7 +109,7 @@ def test_batch_norm_is_refused_with_opacus_own_words():
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
-        ("resnet152", "must be linear, mlp or"),
+        ("resnet152", "must be linear, mlp, cnn, resnet or"),
         ("nowhere.at.all:f", "cannot be imported"),
         (f"{__name__}:missing", "cannot be imported"),
         (f"{__name__}:DP", "is not callable"),
@@ -123,7 +124,7 @@ def test_a_factory_that_returns_no_module_is_refused():
     model = make_model(
         f"{__name__}:not_a_module", input_shape=(4,), n_classes=2, hidden=(), activation="relu"
     )
-    assert isinstance(model, CustomModel)
+    assert isinstance(model, Network)
     with pytest.raises(BadInput, match="not a torch module"):
         model.initial_module(0, 0)
 
@@ -150,7 +151,7 @@ def wrong_width(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
     ],
 )
 def test_a_users_model_that_cannot_work_is_refused_before_training(name: str, rule: str):
-    model = CustomModel(f"{__name__}:{name}", (4,), 3)
+    model = Network(f"{__name__}:{name}", (4,), 3)
     with pytest.raises(BadInput, match=rule) as caught:
         model.check(model.initial_module(0, 0))
     assert "\n" not in str(caught.value)
@@ -172,13 +173,13 @@ def mixing(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
 
 
 def test_a_module_that_mixes_examples_is_refused():
-    model = CustomModel(f"{__name__}:mixing", (4,), 3)
+    model = Network(f"{__name__}:mixing", (4,), 3)
     with pytest.raises(BadInput, match="others stand beside it"):
         model.check(model.initial_module(0, 0))
 
 
 def test_a_valid_module_passes_both_checks_and_stays_in_training_mode():
-    model = CustomModel(f"{__name__}:small_cnn", (1, 6, 6), 3)
+    model = Network(f"{__name__}:small_cnn", (1, 6, 6), 3)
     module = model.initial_module(0, 0)
     model.check(module)
     refuse_unsafe_layers(module, model.factory)
@@ -194,10 +195,24 @@ def with_dropout(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
 
 @pytest.mark.parametrize("arm", [STANDARD, DP], ids=["standard", "dp"])
 def test_dropout_is_reproducible_and_a_model_is_the_same_alone(arm: Arm, images: TrainingData):
-    model = CustomModel(f"{__name__}:with_dropout", (1, 6, 6), 3)
+    model = Network(f"{__name__}:with_dropout", (1, 6, 6), 3)
     task = CohortTask(arm, model, 0, 2, "opacus", "poisson", 0.7, 0, "cpu")
     together = train_cohort(task, images)
     again = train_cohort(task, images)
     alone = train_cohort(replace(task, first=2), images)
     np.testing.assert_array_equal(together.test_margin, again.test_margin)
     np.testing.assert_array_equal(together.test_margin[2:], alone.test_margin)
+
+
+def test_opacus_gets_convolution_inputs_in_the_memory_order_it_assumes():
+    """In the other order its per-example gradients are wrong, and so are its clip factors."""
+    x = torch.randn(8, 2, 6, 6)
+    y = torch.randint(3, (8,))
+    arm = replace(DP, noise_multiplier=0.0)
+    trained = []
+    for images in (x, x.contiguous(memory_format=torch.channels_last)):
+        module = Network("cnn", (2, 6, 6), 3).initial_module(0, 0)
+        train_private(module, arm, images, y, [torch.arange(8)])
+        assert not any(layer._forward_pre_hooks for layer in module.modules())
+        trained.append(torch.cat([p.detach().flatten() for p in module.parameters()]))
+    torch.testing.assert_close(trained[0], trained[1], rtol=1e-5, atol=1e-6)
