@@ -25,7 +25,7 @@ from audit.report.words import (
 GAP_TOLERANCE = 0.01
 # With fewer models an interval from resampling them says too little for a verdict.
 _FEWEST_MODELS = 5
-_OWN_ENGINES = ("ensemble", "functional")
+_OWN_ENGINE = "opacus"
 
 
 def divergence(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Json | None:
@@ -89,7 +89,7 @@ def _half_width(estimate: Mapping[str, Any] | None) -> float:
 
 def is_reference(arm: str, run: Mapping[str, Any]) -> bool:
     """Whether the arm was trained by the reference loop itself: nothing to cross-check."""
-    return ((run.get("engine") or {}).get(arm) or {}).get("name") in _OWN_ENGINES
+    return ((run.get("engine") or {}).get(arm) or {}).get("name") == _OWN_ENGINE
 
 
 def check_verdict(check: Mapping[str, Any]) -> str:
