@@ -111,7 +111,11 @@ def run(
     test_fraction: TestFraction = None,
     data_root: DataRoot = None,
     config: Annotated[
-        Path | None, typer.Option(help="TOML file with any of these and the arms' settings.")
+        Path | None,
+        typer.Option(
+            metavar="FILE|NAME",
+            help="TOML file with any of these and the arms' settings, or a shipped one's name.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Run directory. Default runs/<data>-<digest of options>.")

@@ -72,6 +72,8 @@ class RunDisplay:
             f"{len(plan.arms)} arms × {plan.models} models ({plan.model.describe()})"
             + (f", {resumed} trained before" if resumed else "")
         )
+        for engine, why in dict.fromkeys((a.engine, a.engine_reason) for a in plan.arms):
+            self.stage(f"engine {engine}: {why}")
         for arm in plan.arms:
             self._bars[arm.name] = self._progress.add_task(
                 arm.name, total=plan.models, completed=done.get(arm.name, 0)

@@ -27,6 +27,7 @@ from audit.plan import Plan, make_plan, preset
 from audit.report.document import document
 from audit.report.findings import exit_code, findings
 from audit.report.render import render_html
+from audit.resources import resource_dir
 from audit.results import read_results, write_results
 from audit.store import RunDirectory, Shard, check_out, read_shards, write_bytes
 from audit.training.cohort import CohortOutput, CohortTask
@@ -58,12 +59,30 @@ class RunOutcome:
 def configure(file: Path | None, options: dict[str, Any]) -> RunConfig:
     """The configuration from, in rising priority: shipped preset of the data set, file, options.
 
+    Args:
+        file: a TOML file, or the name of a shipped configuration (``mnist-cnn``).
+
     Raises:
         BadInput: the file cannot be read, or a field is unknown or out of range.
     """
-    from_file = read_config(file) if file is not None else {}
+    from_file = read_config(_config_file(file)) if file is not None else {}
     data = options.get("data", from_file.get("data", "digits"))
     return make_config([preset(data) if isinstance(data, str) else {}, from_file, options])
+
+
+def _config_file(file: Path) -> Path:
+    """``file``, or the shipped configuration of that name where there is no such file."""
+    shipped = {path.stem: path for path in resource_dir("configs").glob("*.toml")}
+    if file.exists() or file.name != str(file) or file.suffix:
+        return file
+    if file.name not in shipped:
+        raise BadInput(
+            "config",
+            str(file),
+            f"is neither a file nor one of {', '.join(sorted(shipped))}",
+            "Check the path",
+        )
+    return shipped[file.name]
 
 
 def default_out(config: RunConfig) -> Path:
