@@ -160,6 +160,8 @@ def _step_is_right(model: Network, engine: Engine, clip: float | None) -> bool:
     noise_multiplier = None if clip is None else 0.0
     arm = Arm("probe", 0.5, 1, 2.0, 1.0, 0.0, 0.0, clip, noise_multiplier)
     before = torch.from_numpy(np.stack([model.initial(0, k) for k in range(len(sizes))]))
+    # Away from where a layer may start at zero, and its gradients say nothing.
+    before += 0.05 * torch.randn(before.shape, generator=draw)
     cohort = program(model, engine, before.clone(), arm)
     noise = None if clip is None else torch.zeros_like(before)
     cohort.step(Data.of(x, y), torch.arange(len(x)), sizes, noise)
