@@ -33,9 +33,10 @@ STANDARD = "standard"
 ALPHA = 0.05
 # `--models auto`: from the least that gives stable estimates to what two cores train in minutes.
 _FEWEST_MODELS, _MOST_MODELS = 200, 400
-# A cohort's parameters, momenta and noise should stay in a core's second-level cache.
+# Parameters, momenta and gradients of a cohort should stay near a core; beyond 50 small models the
+# calls saved are few.
 _COHORT_BYTES = 2**21
-_SMALLEST_COHORT, _LARGEST_COHORT = 5, 25
+_SMALLEST_COHORT, _LARGEST_COHORT = 5, 50
 
 
 @dataclass(frozen=True)

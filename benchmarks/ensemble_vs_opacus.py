@@ -31,6 +31,7 @@ from audit.pipeline import configure, load_data
 from audit.plan import make_plan
 from audit.provenance import hardware, versions
 from audit.training.arms import Arm
+from audit.training.blas import best_kernels_for_workers
 from audit.training.cohort import CohortTask, TrainingData, train_cohort
 from audit.training.executors import cores
 from audit.training.models import Mlp
@@ -182,9 +183,12 @@ def main() -> None:
     print(f"versions {versions()}")
     times: dict[str, list[float]] = {side.name: [] for side in SIDES}
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=start_worker, initargs=(data, tasks)
-    ) as pool:
+    with (
+        best_kernels_for_workers(),
+        ProcessPoolExecutor(
+            workers, mp_context=context, initializer=start_worker, initargs=(data, tasks)
+        ) as pool,
+    ):
         # One unmeasured round starts every worker.
         for side in SIDES:
             per_model_step(pool, replace(side, models_per_core=1), workers, 1)

@@ -123,10 +123,10 @@ def cross_check(
         train, test: inputs as ``model.prepare`` made them, and labels.
         engine: what trained the cohort.
     """
-    device, theta, early = train[0].device, theta.cpu(), early.cpu()
+    theta, early = theta.cpu(), early.cpu()
     data = Data.of(train[0].cpu(), train[1].cpu())
     initial = torch.from_numpy(model.initial(seed, k))
-    repeat = _Repeat(model, arm, k, member, data, initial, device, seed, engine)
+    repeat = _Repeat(model, arm, k, member, data, initial, seed, engine)
     reference, early_reference, single_step = repeat.train_watched()
     relative = _relative(theta - reference, reference - initial)
     early_relative = _relative(early - early_reference, early_reference - initial)
@@ -138,7 +138,7 @@ def cross_check(
         # Unscaled inputs amplify rounding within a few steps already.
         early_self = repeat.self_disagreement(early_reference, min(EARLY_STEPS, arm.steps))
         early_allowed = max(TOLERANCE, _SELF_DISAGREEMENT * early_self)
-    stream = check_streams(model, arm, k, member, device, seed=seed)
+    stream = check_streams(model, arm, k, member, seed=seed)
     verdict: Literal["holds", "fails", "inconclusive"] = "holds"
     if not (early_relative <= early_allowed and single_step <= TOLERANCE and stream.passed):
         verdict = "fails"
@@ -185,7 +185,6 @@ class _Repeat:
     member: np.ndarray
     data: Data
     initial: Tensor
-    device: torch.device
     seed: int
     engine: Engine
 
@@ -253,12 +252,12 @@ class _Repeat:
         noise = Noise(
             range(self.k, self.k + 1),
             self.model.parameters,
+            std=self.arm.noise_std,
             arm=self.arm.name,
             seed=self.seed,
-            device=self.device,
         )
         while True:
-            yield noise.draw(self.arm.noise_std).cpu()
+            yield noise.draw()
 
     def _flat(self, module: nn.Module) -> Tensor:
         return self.model.flatten(dict(module.named_parameters()))

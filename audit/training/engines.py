@@ -82,7 +82,7 @@ def train_ensemble(
     cohort = program(model, engine, theta, arm)
     noise = None
     if arm.kind == "dp":
-        noise = Noise(models, model.parameters, arm=arm.name, seed=seed, device=device)
+        noise = Noise(models, model.parameters, std=arm.noise_std, arm=arm.name, seed=seed)
     views = None
     if arm.augmentation:
         views = Views(models, arm.augmentation, tuple(x.shape[1:]), arm=arm.name, seed=seed)
@@ -94,7 +94,7 @@ def train_ensemble(
     for block in blocks:
         for examples, sizes in block.steps():
             selected = torch.from_numpy(examples).to(device)
-            drawn = None if noise is None else noise.draw(arm.noise_std)
+            drawn = None if noise is None else noise.draw().to(device)
             if views is None:
                 cohort.step(data, selected, sizes, drawn)
             else:

@@ -1,29 +1,43 @@
-"""The ensemble engine: a cohort of MLPs trained as stacked matrices, with SGD or DP-SGD.
+"""The ensemble engine on a CPU: a cohort of MLPs trained as stacked matrices, with SGD or DP-SGD.
 
-All parameters of a cohort are one tensor [models, parameters]. A step works on one flat matrix
-holding the minibatches of all models one after the other (``rows`` below): element-wise work is one
-call for the whole cohort, and each product is one GEMM per model on exactly its rows. Poisson
-minibatches differ in size; nothing is padded, so no arithmetic is wasted and no mask is needed.
+All parameters of a cohort are one tensor [models, parameters]; NumPy and PyTorch work on the same
+memory. Activations are stored unit by unit, [units, rows], with the rows of all models side by
+side: every element-wise pass and every sum over units then runs along a long contiguous axis, which
+is what vector instructions want. Products take one of two forms:
+
+- small networks: minibatches are padded to the longest of the step, and one ``np.matmul`` over
+  [models, rows, units] multiplies for the whole cohort without returning to Python (padding costs
+  less than calls do);
+- large networks: one product per model on exactly its rows; a model's update follows its gradient
+  while both are in the cache.
 
 DP-SGD needs only the *norm* of each per-example gradient, not the gradient. For an affine layer
 with input a (constant 1 included) and output gradient δ the per-example gradient is the outer
 product a δᵀ, with norm ‖a‖·‖δ‖ (Goodfellow 2015; "ghost clipping", Li et al. 2022, §4). Scaling δ
-by the clip factor before the one product Aᵀδ then yields the clipped sum.
+by the clip factor before the one product aᵀδ then yields the clipped sum.
+
+NumPy's products and functions are used, not PyTorch's: for these shapes its calls cost a third, and
+its tanh, exp and log are several times as fast on the CPUs measured (benchmarks/RESULTS.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from audit.training.arms import Arm
 from audit.training.models import Mlp
+from audit.training.workspace import Rows, Workspace
 
 # Opacus divides by (norm + 1e-6); the same constant here keeps the two steps equal.
 CLIP_EPS = 1e-6
+# From this many multiplications per model and step the calls saved by padding cost less than the
+# padding does.
+_PADDED_WORK = 4e6
 
 
 @dataclass(frozen=True)
@@ -45,24 +59,35 @@ class Data:
         """From ``x``, for an MLP with its column of ones, and ``y``."""
         return cls(x, y, x.square().flatten(1).sum(dim=1))
 
+    @cached_property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same memory as NumPy arrays."""
+        return self.x.numpy(), self.y.numpy(), self.squared_norms.numpy()
+
 
 class Ensemble:
     """A cohort of MLPs with their optimiser state; :meth:`step` is one (DP-)SGD step for all.
 
     Args:
         model: the architecture, shared by all models.
-        theta: initial parameters [models, parameters]; owned and updated in place.
+        theta: initial parameters [models, parameters] on the CPU; owned and updated in place.
         arm: constants of the training.
     """
 
     def __init__(self, model: Mlp, theta: Tensor, arm: Arm) -> None:
         self.model, self.arm, self.theta = model, arm, theta
         self.velocity = torch.zeros_like(theta)
-        # Views made once: at some 5 µs a product, making them in each step would be felt.
-        self._weights = [list(layer.unbind()) for layer in model.layers(theta)]
-        self._transposed = [[w.t() for w in weights] for weights in self._weights]
-        self._momenta = [[m.t() for m in layer.unbind()] for layer in model.layers(self.velocity)]
-        self._buffers = _Buffers(model.widths, theta)
+        work = 3.0 * arm.expected_batch_size * model.parameters
+        self._padded = work < _PADDED_WORK
+        # Gradients of all models at once, or of one after the other.
+        self._gradient = torch.empty_like(theta if self._padded else theta[:1])
+        layers = [layer.numpy() for layer in model.layers(theta)]
+        self._weights = [[w] if self._padded else list(w) for w in layers]
+        self._sums = [
+            g.numpy() if self._padded else g[0].numpy() for g in model.layers(self._gradient)
+        ]
+        self._classes = np.arange(model.widths[-1])[:, None]
+        self._workspace = Workspace(model.widths, layers[0].dtype)
 
     def step(
         self,
@@ -82,138 +107,125 @@ class Ensemble:
             views: None; what has been flattened cannot be cropped.
         """
         assert views is None, "augmentation needs images"
-        arm = self.arm
-        x = self._buffers.gather(data.x, selected)
-        labels, squared_norms = data.y[selected], data.squared_norms[selected]
-        inputs = self._forward(x, sizes)
-        deltas, split_deltas = self._backward(inputs, labels, sizes)
-        self.velocity.mul_(arm.momentum)
-        if arm.clip_norm is None:
-            scale: Tensor | float = 1 / arm.expected_batch_size
-        else:
-            assert noise is not None, "a DP step needs noise"
-            self.velocity.add_(noise, alpha=1 / arm.expected_batch_size)
-            scale = self._clip_factors(inputs, deltas, squared_norms)
-        if arm.weight_decay:
-            self.velocity.add_(self.theta, alpha=arm.weight_decay)
-        for momenta, a, delta, parts in zip(
-            self._momenta, inputs, deltas, split_deltas, strict=True
-        ):
-            delta.mul_(scale)
-            for momentum, a_k, d_k in zip(momenta, _split(a.t(), sizes, 1), parts, strict=True):
-                momentum.addmm_(a_k, d_k)
-        self.theta.add_(self.velocity, alpha=-arm.learning_rate)
+        assert (noise is None) == (self.arm.clip_norm is None), "a DP step needs noise, only it"
+        place = self._workspace.padded if self._padded else self._workspace.exact
+        rows = place(selected.numpy(), sizes)
+        x, y, squared_norms = data.arrays
+        # A diverged model overflows; it is counted at the end, and no warning would help.
+        with np.errstate(all="ignore"):
+            np.take(x, rows.index, axis=0, out=rows.x, mode="clip")
+            self._forward(rows)
+            self._backward(rows, y)
+            if self.arm.clip_norm is not None:
+                self._clip(rows, squared_norms)
+            self._update(rows, noise)
 
-    def _forward(self, x: Tensor, sizes: list[int]) -> list[Tensor]:
-        """Inputs of each layer [rows, fan_in + 1]; the logits are left in the output buffer."""
-        self._buffers.reserve(len(x))
-        inputs = [x]
-        last = len(self._transposed) - 1
-        for layer, weights in enumerate(self._transposed):
-            values = self._buffers.values(layer, len(x))
-            parts = zip(
-                _split(inputs[-1], sizes, 0), weights, _split(values, sizes, 0), strict=True
-            )
-            for a, weight, value in parts:
-                torch.mm(a, weight, out=value)
+    def _forward(self, rows: Rows) -> None:
+        last = len(self._weights) - 1
+        for layer, weights in enumerate(self._weights):
+            for a, w, out in zip(rows.inputs[layer], weights, rows.outputs[layer], strict=True):
+                np.matmul(a, w, out=out)
             if layer < last:
-                _activate_(values, self.model.activation)
-                inputs.append(self._buffers.hidden[layer][: len(x)])
-        return inputs
+                values = rows.hidden[layer][:-1]
+                if self.model.activation == "relu":
+                    np.maximum(values, 0.0, out=values)
+                else:
+                    np.tanh(values, out=values)
 
-    def _backward(
-        self, inputs: list[Tensor], labels: Tensor, sizes: list[int]
-    ) -> tuple[list[Tensor], list[Sequence[Tensor]]]:
-        """∂(summed loss)/∂(output before activation) per layer [rows, fan_out], whole and split."""
-        rows = len(labels)
-        logits = self._buffers.values(len(inputs) - 1, rows)
-        delta = torch.softmax(logits.t(), dim=0).t()
-        delta.scatter_add_(1, labels[:, None], self._buffers.minus_one[:rows])
-        deltas, parts = [delta], [_split(delta, sizes, 0)]
-        for layer in range(len(inputs) - 1, 0, -1):
-            below = self._buffers.deltas[layer - 1][:rows]
-            width = below.shape[1]
-            parts.insert(0, _split(below, sizes, 0))
-            for d, weight, target in zip(parts[1], self._weights[layer], parts[0], strict=True):
-                torch.mm(d, weight[:, :width], out=target)
-            _activation_gradient_(below, inputs[layer][:, :width], self.model.activation)
-            deltas.insert(0, below)
-        return deltas, parts
+    def _backward(self, rows: Rows, y: np.ndarray) -> None:
+        """δ = ∂loss/∂(output before activation) of each layer into its place in the workspace.
 
-    def _clip_factors(
-        self, inputs: list[Tensor], deltas: list[Tensor], squared_norms: Tensor
-    ) -> Tensor:
-        """min(1, C / (‖g‖ + 1e-6)) / normaliser for each row [rows, 1]."""
+        In standard arms the loss is divided by the normaliser, in DP arms the clip factors will be.
+        Rows of padding get δ = 0.
+        """
+        scale = 1.0 if self.arm.clip_norm is not None else 1 / self.arm.expected_batch_size
+        delta, row = rows.deltas[-1], rows.row
+        np.max(delta, axis=0, out=row)
+        np.subtract(delta, row, out=delta)
+        np.exp(delta, out=delta)
+        np.sum(delta, axis=0, out=row)
+        np.divide(1.0, row, out=row)
+        np.multiply(delta, row, out=delta)
+        np.equal(np.take(y, rows.index), self._classes, out=rows.onehot)
+        np.subtract(delta, rows.onehot, out=delta)
+        if rows.inside is not None:
+            np.multiply(rows.inside, delta.dtype.type(scale), out=row)
+            np.multiply(delta, row, out=delta)
+        elif scale != 1.0:
+            np.multiply(delta, delta.dtype.type(scale), out=delta)
+        for layer in range(len(self._weights) - 1, 0, -1):
+            above, below = rows.delta_parts[layer], rows.delta_parts[layer - 1]
+            for d, w, out in zip(above, self._weights[layer], below, strict=True):
+                np.matmul(d, np.swapaxes(w[..., :-1, :], -1, -2), out=out)
+            self._through_activation(rows, layer - 1)
+
+    def _through_activation(self, rows: Rows, layer: int) -> None:
+        """Multiply δ of a hidden layer by the activation's derivative, in terms of its output.
+
+        PyTorch has each as one pass over memory; NumPy would take three.
+        """
+        delta, values = rows.torch_deltas[layer], rows.torch_hidden[layer][:-1]
+        if self.model.activation == "relu":
+            torch.ops.aten.threshold_backward.grad_input(delta, values, 0.0, grad_input=delta)
+        else:
+            torch.ops.aten.tanh_backward.grad_input(delta, values, grad_input=delta)
+
+    def _clip(self, rows: Rows, squared_norms: np.ndarray) -> None:
+        """Scale δ of every layer by each row's clip factor."""
+        factors = self._clip_factors(rows, squared_norms)
+        for delta in rows.deltas:
+            np.multiply(delta, factors, out=delta)
+        if not np.isfinite(factors).all():
+            # A gradient that is not finite is left out: clipping must hold for every example.
+            out = ~np.isfinite(factors)
+            for values in (*rows.deltas, *(hidden[:-1] for hidden in rows.hidden)):
+                values[:, out] = 0.0
+            rows.x[out, :-1] = 0.0
+
+    def _clip_factors(self, rows: Rows, squared_norms: np.ndarray) -> np.ndarray:
+        """min(1, C / (‖g‖ + 1e-6)) / normaliser of each row [rows]; NaN where ‖g‖ is not finite."""
         assert self.arm.clip_norm is not None
-        total = squared_norms * deltas[0].square().sum(dim=1)
-        for a, delta in zip(inputs[1:], deltas[1:], strict=True):
-            total.addcmul_(a.square().sum(dim=1), delta.square().sum(dim=1))
-        factors = (self.arm.clip_norm / total.sqrt_().add_(CLIP_EPS)).clamp_(max=1.0)
-        # A gradient that is not finite is left out: clipping must hold for every example.
-        factors.nan_to_num_(nan=0.0)
-        return factors.mul_(1 / self.arm.expected_batch_size)[:, None]
+        total = np.take(squared_norms, rows.index)
+        total *= _squared_norms(rows.deltas[0])
+        for hidden, delta in zip(rows.hidden, rows.deltas[1:], strict=True):
+            inputs = _squared_norms(hidden)
+            inputs *= _squared_norms(delta)
+            total += inputs
+        np.sqrt(total, out=total)
+        finite = np.isfinite(total)
+        total += CLIP_EPS
+        np.divide(self.arm.clip_norm, total, out=total)
+        np.minimum(total, 1.0, out=total)
+        total *= 1 / self.arm.expected_batch_size
+        if not finite.all():
+            total[~finite] = np.nan
+        return total
+
+    def _update(self, rows: Rows, noise: Tensor | None) -> None:
+        """Gradient sums and the optimiser's step: for all models at once, or model by model."""
+        models = (
+            [slice(None)] if self._padded else [slice(k, k + 1) for k in range(len(self.theta))]
+        )
+        for part, here in enumerate(models):
+            for layer, gradient in enumerate(self._sums):
+                inputs, delta = rows.inputs[layer][part], rows.delta_parts[layer][part]
+                np.matmul(np.swapaxes(inputs, -1, -2), delta, out=gradient)
+            self._descend(
+                self.theta[here], self.velocity[here], None if noise is None else noise[here]
+            )
+
+    def _descend(self, theta: Tensor, velocity: Tensor, noise: Tensor | None) -> None:
+        """SGD in PyTorch's convention; without momentum the velocity is not kept."""
+        arm, change = self.arm, self._gradient
+        if noise is not None:
+            change.add_(noise, alpha=1 / arm.expected_batch_size)
+        if arm.weight_decay:
+            change.add_(theta, alpha=arm.weight_decay)
+        if arm.momentum:
+            change = torch.add(change, velocity, alpha=arm.momentum, out=velocity)
+        theta.add_(change, alpha=-arm.learning_rate)
 
 
-class _Buffers:
-    """Workspace reused by every step; grows when a minibatch is larger than any before."""
-
-    def __init__(self, widths: tuple[int, ...], like: Tensor) -> None:
-        self._widths, self._like, self._rows = widths, like, 0
-        self.hidden: list[Tensor] = []
-        self.deltas: list[Tensor] = []
-        self.minus_one = self._logits = self._x = like.new_empty(0, 1)
-
-    def reserve(self, rows: int) -> None:
-        """Room for ``rows``.
-
-        Hidden outputs [rows, width + 1] carry a last column of ones, the bias's input.
-        """
-        if rows <= self._rows:
-            return
-        self._rows = rows + rows // 8
-        new = self._like.new_empty
-        *hidden, classes = self._widths[1:]
-        self.hidden = [new(self._rows, width + 1) for width in hidden]
-        for output in self.hidden:
-            output[:, -1] = 1.0
-        self._logits = new(classes * self._rows)
-        self._x = new(self._rows, self._widths[0] + 1)
-        self.deltas = [new(self._rows, width) for width in hidden]
-        self.minus_one = new(self._rows, 1).fill_(-1.0)
-
-    def values(self, layer: int, rows: int) -> Tensor:
-        """The part of a layer's output that the layer computes [rows, fan_out].
-
-        The logits are stored class by class: softmax over a short last axis is not vectorised in
-        PyTorch, and products with a narrow row-major result run at half speed (both measured).
-        """
-        width = self._widths[layer + 1]
-        if layer < len(self.hidden):
-            return self.hidden[layer][:rows, :width]
-        return self._logits[: width * rows].view(width, rows).t()
-
-    def gather(self, x: Tensor, indices: Tensor) -> Tensor:
-        """``x[indices]`` into the workspace."""
-        self.reserve(len(indices))
-        return torch.index_select(x, 0, indices, out=self._x[: len(indices)])
-
-
-def _split(matrix: Tensor, sizes: list[int], dim: int) -> Sequence[Tensor]:
-    """Views of each model's rows (or columns); Tensor.split without its Python layers."""
-    return torch.split_with_sizes(matrix, sizes, dim)  # pyright: ignore[reportReturnType]
-
-
-def _activate_(values: Tensor, activation: str) -> None:
-    if activation == "relu":
-        values.relu_()
-    else:
-        # tanh(x) = 2σ(2x) − 1: PyTorch's CPU sigmoid runs five times faster than its tanh.
-        values.mul_(2.0).sigmoid_().mul_(2.0).sub_(1.0)
-
-
-def _activation_gradient_(delta: Tensor, output: Tensor, activation: str) -> None:
-    """Multiply ``delta`` by the activation's derivative, written in terms of its output."""
-    if activation == "relu":
-        torch.ops.aten.threshold_backward.grad_input(delta, output, 0.0, grad_input=delta)
-    else:
-        torch.ops.aten.tanh_backward.grad_input(delta, output, grad_input=delta)
+def _squared_norms(matrix: np.ndarray) -> np.ndarray:
+    """‖column‖² of each column of ``matrix`` [units, rows]; nothing of its size is written."""
+    return np.einsum("ur,ur->r", matrix, matrix)

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Bool, Float16
 from torch import Tensor, nn
 
-from audit.training.models import ACTIVATIONS, Mlp, Model
+from audit.training import kernels
+from audit.training.models import Mlp, Model
 
 # Examples evaluated at once: bounds the workspace at a few MiB for any data set.
 _BLOCK_ROWS = 4096
@@ -44,7 +45,7 @@ def stack_outputs(outputs: list[Outputs]) -> Outputs:
 
 def evaluate_ensemble(model: Mlp, theta: Tensor, x: Tensor, y: Tensor) -> Outputs:
     """Outputs of the models ``theta`` [models, parameters] on ``x`` [examples, features + 1]."""
-    activation = ACTIVATIONS[model.activation]()
+    activate = torch.relu if model.activation == "relu" else kernels.tanh
     weights = model.layers(theta)
     correct = np.empty((len(theta), len(x)), dtype=bool)
     margin = np.empty((len(theta), len(x)), dtype=np.float16)
@@ -52,9 +53,9 @@ def evaluate_ensemble(model: Mlp, theta: Tensor, x: Tensor, y: Tensor) -> Output
         rows, labels = x[start : start + _BLOCK_ROWS], y[start : start + _BLOCK_ROWS]
         here = slice(start, start + len(rows))
         for k in range(len(theta)):
-            h = rows @ weights[0][k].t()
+            h = rows @ weights[0][k]
             for layer in weights[1:]:
-                h = torch.addmm(layer[k, :, -1], activation(h), layer[k, :, :-1].t())
+                h = torch.addmm(layer[k, -1], activate(h), layer[k, :-1])
             correct[k, here], margin[k, here] = _judge(h, labels)
     return Outputs(correct, margin)
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from audit.errors import AuditError
+from audit.training.blas import best_kernels_for_workers
 from audit.training.cohort import CohortOutput, CohortTask, TrainingData, train_cohort
 
 _POLL_SECONDS = 0.2
@@ -82,9 +83,11 @@ def run_local(
         workers, mp_context=context, initializer=_start_worker, initargs=(files, steps)
     )
     try:
-        pending: dict[Future[CohortOutput], int] = {
-            pool.submit(_work, index, task): index for index, task in enumerate(tasks)
-        }
+        with best_kernels_for_workers():
+            # Submitting starts the processes.
+            pending: dict[Future[CohortOutput], int] = {
+                pool.submit(_work, index, task): index for index, task in enumerate(tasks)
+            }
         while pending:
             done, _ = wait(pending, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
             running = {tasks[i].key: steps[i] / _total(tasks[i]) for i in pending.values()}

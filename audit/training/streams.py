@@ -51,7 +51,6 @@ def check_streams(
     arm: Arm,
     k: int,
     member: Bool[np.ndarray, " n"],
-    device: torch.device,
     *,
     seed: int,
 ) -> StreamCheck:
@@ -63,15 +62,15 @@ def check_streams(
     # Straight from the calibrated mechanism, not from the property that scales the draws.
     expected = arm.noise_multiplier * arm.clip_norm
     own, other = (
-        Noise(range(i, i + 1), model.parameters, arm=arm.name, seed=seed, device=device)
+        Noise(range(i, i + 1), model.parameters, std=arm.noise_std, arm=arm.name, seed=seed)
         for i in (k, k + 1)
     )
     squares = torch.zeros(model.parameters, dtype=torch.float64)
     with_last = with_other = 0.0
     last = torch.zeros(model.parameters, dtype=torch.float64)
     for _ in range(arm.steps):
-        draw = own.draw(arm.noise_std)[0].cpu().double()
-        neighbour = other.draw(arm.noise_std)[0].cpu().double()
+        draw = own.draw()[0].double()
+        neighbour = other.draw()[0].double()
         squares += draw.square()
         with_last += float(draw @ last)
         with_other += float(draw @ neighbour)

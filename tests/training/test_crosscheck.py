@@ -85,8 +85,8 @@ def test_an_engine_that_skips_clipping_on_one_layer_is_caught(
 ):
     honest = Ensemble._clip_factors
 
-    def without_last_layer(self, inputs, deltas, squared_norms):
-        return honest(self, inputs[:1], deltas[:1], squared_norms)
+    def without_last_layer(self, rows, squared_norms):
+        return honest(self, replace(rows, hidden=[], deltas=rows.deltas[:1]), squared_norms)
 
     monkeypatch.setattr(Ensemble, "_clip_factors", without_last_layer)
     result = check(DP, DP, problem)
@@ -104,15 +104,15 @@ def test_a_diverged_model_does_not_pass(problem):
 
 def scaled_noise(factor: float):
     honest = noise.Noise.draw
-    return lambda self, std: honest(self, factor * std)
+    return lambda self: factor * honest(self)
 
 
 def same_noise_every_step():
     honest, kept = noise.Noise.draw, {}
 
-    def draw(self, std: float) -> torch.Tensor:
+    def draw(self) -> torch.Tensor:
         if self not in kept:
-            kept[self] = honest(self, std).clone()
+            kept[self] = honest(self).clone()
         return kept[self]
 
     return draw
@@ -121,8 +121,8 @@ def same_noise_every_step():
 def no_noise_on_the_first_layer():
     honest = noise.Noise.draw
 
-    def draw(self, std: float) -> torch.Tensor:
-        drawn = honest(self, std)
+    def draw(self) -> torch.Tensor:
+        drawn = honest(self)
         drawn[:, : 16 * 21] = 0.0
         return drawn
 
@@ -151,9 +151,9 @@ def test_wrong_noise_that_both_sides_share_is_caught(
 
 
 def test_one_noise_for_all_models_is_caught(problem, monkeypatch: pytest.MonkeyPatch):
-    honest = noise.noise_generator
+    honest = noise.seed_sequence
     monkeypatch.setattr(
-        noise, "noise_generator", lambda seed, arm, model, device: honest(seed, arm, 0, device)
+        noise, "seed_sequence", lambda seed, purpose, arm, model: honest(seed, purpose, arm, 0)
     )
     result = check(DP, DP, problem)
     assert result.stream.noise_model_correlation == pytest.approx(1, abs=0.1)

@@ -12,6 +12,7 @@ from scipy import stats
 from torch.nn.functional import cross_entropy
 
 from audit.inclusion import membership
+from audit.training import ensemble
 from audit.training.arms import Arm
 from audit.training.engines import train_ensemble
 from audit.training.ensemble import Data, Ensemble
@@ -28,6 +29,13 @@ ARCHITECTURES = [
     Mlp((FEATURES, 9, CLASSES), "tanh"),
     Mlp((FEATURES, 11, 7, CLASSES), "tanh"),
 ]
+
+
+@pytest.fixture(autouse=True, params=["padded", "exact"])
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test in both forms: minibatches padded for one product, and a product per model."""
+    work = float("inf") if request.param == "padded" else 0.0
+    monkeypatch.setattr(ensemble, "_PADDED_WORK", work)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +55,9 @@ def one_step(model: Mlp, arm: Arm, data, sizes: list[int], noise: torch.Tensor |
         np.concatenate([rng.choice(N, size, replace=False) for size in sizes])
     )
     before = torch.from_numpy(np.stack([model.initial(0, k) for k in range(len(sizes))])) * 2
-    ensemble = Ensemble(model, before.clone(), arm)
-    ensemble.step(Data.of(x, y), selected, sizes, noise)
-    return before, ensemble.theta, selected.split(sizes)
+    cohort = Ensemble(model, before.clone(), arm)
+    cohort.step(Data.of(x, y), selected, sizes, noise)
+    return before, cohort.theta, selected.split(sizes)
 
 
 @pytest.mark.parametrize("model", ARCHITECTURES, ids=Mlp.describe)
@@ -71,11 +79,7 @@ def test_private_step_equals_opacus_in_each_layer(model: Mlp, data):
     before, after, batches = one_step(model, DP, data, sizes, noise.clone())
     x, y = data[0][:, :-1], data[1]
     for k, batch in enumerate(batches):
-        parts = [
-            part
-            for block in model.layers(noise[k : k + 1])
-            for part in (block[0, :, :-1], block[0, :, -1])
-        ]
+        parts = [part[0] for part in model.tensors(noise[k : k + 1])]
         module = train_private(model.module(before[k]), DP, x, y, [batch], replay=iter([parts]))
         for ours, theirs in zip(
             model.module(after[k]).parameters(), module.parameters(), strict=True
@@ -117,10 +121,26 @@ def test_one_example_moves_the_clipped_sum_by_at_most_the_clip_norm(data):
     noise = torch.zeros(1, model.parameters)
     moved = []
     for batch in (torch.arange(10), torch.arange(11)):
-        ensemble = Ensemble(model, theta.clone(), arm)
-        ensemble.step(Data.of(x, y), batch, [len(batch)], noise.clone())
-        moved.append((theta - ensemble.theta) * arm.expected_batch_size)
+        cohort = Ensemble(model, theta.clone(), arm)
+        cohort.step(Data.of(x, y), batch, [len(batch)], noise.clone())
+        moved.append((theta - cohort.theta) * arm.expected_batch_size)
     assert (moved[1] - moved[0]).norm().item() <= 2.4 * (1 + 1e-5)
+
+
+def test_an_example_whose_gradient_is_not_finite_is_left_out(data):
+    """0 · ∞ is not 0: the row must leave the products, not be multiplied by a factor of 0."""
+    model = ARCHITECTURES[1]
+    arm = replace(DP, momentum=0.0, weight_decay=0.0)
+    x, y = data[0].clone(), data[1]
+    x[3, :-1] = 1e30
+    theta = torch.from_numpy(model.initial(0, 0))[None]
+    moved = []
+    for batch in (torch.tensor([0, 1, 3, 5]), torch.tensor([0, 1, 5])):
+        cohort = Ensemble(model, theta.clone(), arm)
+        cohort.step(Data.of(x, y), batch, [len(batch)], torch.zeros(1, model.parameters))
+        moved.append(cohort.theta - theta)
+    assert torch.isfinite(moved[0]).all()
+    torch.testing.assert_close(moved[0], moved[1], rtol=1e-5, atol=1e-7)
 
 
 def test_the_normaliser_is_a_constant_of_the_plan(data):
@@ -130,9 +150,9 @@ def test_the_normaliser_is_a_constant_of_the_plan(data):
     arm = replace(DP, momentum=0.0, weight_decay=0.0)
     steps = []
     for batch in (torch.arange(10), torch.arange(10).repeat(2)):
-        ensemble = Ensemble(model, theta.clone(), arm)
-        ensemble.step(Data.of(x, y), batch, [len(batch)], torch.zeros(1, model.parameters))
-        steps.append(ensemble.theta - theta)
+        cohort = Ensemble(model, theta.clone(), arm)
+        cohort.step(Data.of(x, y), batch, [len(batch)], torch.zeros(1, model.parameters))
+        steps.append(cohort.theta - theta)
     torch.testing.assert_close(2 * steps[0], steps[1], rtol=1e-4, atol=1e-6)
 
 

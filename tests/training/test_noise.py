@@ -11,8 +11,6 @@ from scipy import stats
 from audit.seeds import Purpose, seed_sequence
 from audit.training.noise import Noise, seeded_cpu_generator
 
-CPU = torch.device("cpu")
-
 
 def test_the_whole_mersenne_twister_state_is_set():
     # NumPy's MT19937 under the same 624-word key is the oracle for the layout of torch's state.
@@ -34,7 +32,7 @@ def test_the_whole_mersenne_twister_state_is_set():
 
 def test_models_arms_and_seeds_have_streams_of_their_own():
     draws = [
-        Noise(range(2), 50, arm=arm, seed=seed, device=CPU).draw(1.0).clone()
+        Noise(range(2), 50, std=1.0, arm=arm, seed=seed).draw().clone()
         for arm, seed in (("dp-2", 0), ("dp-8", 0), ("dp-2", 1))
     ]
     rows = torch.cat(draws)
@@ -44,16 +42,16 @@ def test_models_arms_and_seeds_have_streams_of_their_own():
 
 
 def test_a_model_alone_has_the_noise_it_has_in_a_cohort_step_by_step():
-    cohort = Noise(range(5), 33, arm="dp-2", seed=0, device=CPU)
-    alone = Noise(range(3, 4), 33, arm="dp-2", seed=0, device=CPU)
+    cohort = Noise(range(5), 33, std=2.0, arm="dp-2", seed=0)
+    alone = Noise(range(3, 4), 33, std=2.0, arm="dp-2", seed=0)
     for _ in range(3):
-        torch.testing.assert_close(cohort.draw(2.0)[3], alone.draw(2.0)[0], rtol=0, atol=0)
+        torch.testing.assert_close(cohort.draw()[3], alone.draw()[0], rtol=0, atol=0)
 
 
 def test_noise_is_normal_with_the_asked_standard_deviation_and_fresh_each_step():
-    noise = Noise(range(4), 5000, arm="dp-2", seed=0, device=CPU)
-    first = noise.draw(2.5).clone()
-    second = noise.draw(2.5).clone()
+    noise = Noise(range(4), 5000, std=2.5, arm="dp-2", seed=0)
+    first = noise.draw().clone()
+    second = noise.draw().clone()
     assert not torch.equal(first, second)
     values = torch.cat([first, second]).numpy().ravel() / 2.5
     assert stats.kstest(values, "norm").pvalue > 1e-3

@@ -1,0 +1,45 @@
+"""The faster of two libraries for what takes the time on a CPU; on a GPU always PyTorch.
+
+PyTorch's CPU build and NumPy come with different BLAS and vector libraries. Measured on AVX-512
+machines (benchmarks/gemm_rates.py): NumPy's products are twice as fast, its tanh ten times.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def multiply(a: Tensor, b: Tensor, out: Tensor) -> None:
+    """``out[...] = a @ b`` for matrices or stacks of them, of one type, without gradients."""
+    if out.device.type == "cpu":
+        np.matmul(a.detach().numpy(), b.detach().numpy(), out=out.numpy())
+    else:
+        torch.matmul(a, b, out=out)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """tanh without gradients."""
+    if x.device.type != "cpu":
+        return torch.tanh(x)
+    out = torch.empty_like(x)
+    np.tanh(x.detach().numpy(), out=out.numpy())
+    return out
+
+
+class Tanh(torch.autograd.Function):
+    """:func:`tanh` with its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        out = tanh(x)
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, delta: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (out,) = ctx.saved_tensors
+        return torch.ops.aten.tanh_backward(delta, out)
