@@ -121,8 +121,8 @@ def make_plan(config: RunConfig, data: Dataset, *, device: str) -> Plan:
     _refuse_augmentation(config, model)
     if isinstance(model, Network):
         module = model.initial_module(config.seed, 0)
-        model.check(module)
         refuse_unsafe_layers(module, config.model)
+        model.check(module)
     engine, reason = _engine(config, model)
     arms = [_standard_arm(config, n, engine, reason)]
     arms += [_dp_arm(config, epsilon, delta, n, engine, reason) for epsilon in config.epsilon]

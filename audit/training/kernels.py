@@ -21,6 +21,21 @@ def multiply(a: Tensor, b: Tensor, out: Tensor) -> None:
         torch.matmul(a, b, out=out)
 
 
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """``a @ b`` for matrices or stacks of them, without gradients."""
+    if a.device.type == "cpu":
+        return torch.from_numpy(np.matmul(a.detach().numpy(), b.detach().numpy()))
+    return torch.matmul(a, b)
+
+
+def squared_norms(rows: Tensor) -> Tensor:
+    """‖row‖² [rows] of ``rows`` [rows, size]; nothing of their size is written on a CPU."""
+    if rows.device.type == "cpu":
+        values = rows.detach().numpy()
+        return torch.from_numpy(np.asarray(np.vecdot(values, values)))
+    return rows.square().sum(dim=1)
+
+
 def tanh(x: Tensor) -> Tensor:
     """tanh without gradients."""
     if x.device.type != "cpu":
@@ -30,9 +45,12 @@ def tanh(x: Tensor) -> Tensor:
     return out
 
 
-class Tanh(torch.autograd.Function):
-    """:func:`tanh` with its gradient."""
+def differentiable_tanh(x: Tensor) -> Tensor:
+    """:func:`tanh` in autograd's graph."""
+    return _Tanh.apply(x)  # pyright: ignore[reportReturnType]
 
+
+class _Tanh(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         out = tanh(x)

@@ -174,6 +174,30 @@ class Network:
             )
         if not torch.allclose(together[:1], alone, rtol=1e-3, atol=1e-4):
             raise self._refusal("gives an example other logits when others stand beside it")
+        if self.private:
+            self._refuse_running_statistics(module, x)
+
+    def _refuse_running_statistics(self, module: nn.Module, x: Tensor) -> None:
+        """Buffers that training fills are neither clipped nor noised. Opacus looks for them only in
+        layers that also have parameters."""
+        before = {name: value.clone() for name, value in module.named_buffers()}
+        training = module.training
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                module.train()(x)
+            changed = [n for n, v in module.named_buffers() if not torch.equal(v, before[n])]
+        except (Exception, SystemExit):
+            return  # how it fails in training is told where it is trained
+        finally:
+            module.train(training)
+            with torch.no_grad():
+                for name, value in module.named_buffers():
+                    value.copy_(before[name])
+        if changed:
+            raise self._refusal(
+                f"its buffer {changed[0]} collects statistics of the training data, which DP-SGD "
+                "neither clips nor adds noise to"
+            )
 
     def _refusal(self, rule: str) -> BadInput:
         return BadInput(

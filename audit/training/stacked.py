@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
+from audit.training import kernels
 from audit.training.arms import Arm
 from audit.training.augmentation import augment
 from audit.training.ensemble import CLIP_EPS, Data
@@ -246,7 +247,17 @@ def _trace(module: nn.Module) -> fx.GraphModule:
         raise NoStackedForm(f"it cannot be traced ({type(error).__name__}: {reason})") from error
     for node in graph.graph.nodes:
         _refuse_unknown(node, graph)
+        if _is_tanh(node, graph):
+            node.op, node.target, node.kwargs = "call_function", kernels.differentiable_tanh, {}
+    graph.recompile()
     return graph
+
+
+def _is_tanh(node: fx.Node, graph: fx.GraphModule) -> bool:
+    if node.op == "call_module":
+        return type(graph.get_submodule(str(node.target))) is nn.Tanh
+    functions = (torch.tanh, F.tanh)
+    return node.target in functions or (node.op == "call_method" and node.target == "tanh")
 
 
 def _refuse_unknown(node: fx.Node, graph: fx.GraphModule) -> None:

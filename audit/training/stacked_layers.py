@@ -27,6 +27,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from audit.training import kernels
+
 # Per-example gradients of a block are kept for the weighted sum up to this size; beyond it reading
 # them back costs more than a second product.
 _KEPT_BYTES = 2**22
@@ -73,10 +75,9 @@ class Rows:
         for k, a, b in zip(
             self.models, self.parts(matrix, per_row), self.parts(out, per_row), strict=True
         ):
-            if bias is None:
-                torch.mm(a, weights[k], out=b)
-            else:
-                torch.addmm(bias[k], a, weights[k], out=b)
+            kernels.multiply(a, weights[k], b)
+            if bias is not None:
+                b.add_(bias[k])
         return out
 
     def add_products(self, left: Tensor, right: Tensor, target: Tensor, per_row: int = 1) -> None:
@@ -88,7 +89,7 @@ class Rows:
         for k, a, b in zip(
             self.models, self.parts(left, per_row), self.parts(right, per_row), strict=True
         ):
-            target[k].addmm_(a.t(), b)
+            target[k].add_(kernels.product(a.t(), b))
 
     def add_sums(self, matrix: Tensor, target: Tensor, per_row: int = 1) -> None:
         """target [cohort, a] += the sum over each model's rows of matrix [rows·per_row, a]."""
@@ -188,10 +189,10 @@ class StackedLinear(StackedLayer):
 
     def squared_norms(self, trace: Trace) -> Tensor:
         assert trace.output_gradient is not None
-        inputs = trace.saved.square().sum(dim=1)
+        inputs = kernels.squared_norms(trace.saved)
         if self._bias is not None:
             inputs.add_(1.0)
-        return inputs.mul_(trace.output_gradient.square().sum(dim=1))
+        return inputs.mul_(kernels.squared_norms(trace.output_gradient))
 
     def add_gradients(self, trace: Trace, factors: Tensor | None, rows: Rows) -> None:
         assert trace.output_gradient is not None
@@ -274,11 +275,11 @@ class StackedConv2d(StackedLayer):
             a = a.view(-1, positions, self._patch)
             d = _flat(delta[here]).view(len(a), positions, -1)
             if _ghost_is_cheaper(positions, self._patch, d.shape[2]):
-                gram = torch.bmm(a, a.transpose(1, 2)).mul_(torch.bmm(d, d.transpose(1, 2)))
-                total = gram.sum(dim=(1, 2))
+                gram = kernels.product(a, a.transpose(1, 2))
+                total = gram.mul_(kernels.product(d, d.transpose(1, 2))).sum(dim=(1, 2))
             else:
-                gradients = torch.bmm(d.transpose(1, 2), a).flatten(1)
-                total = gradients.square().sum(dim=1)
+                gradients = kernels.product(d.transpose(1, 2), a).flatten(1)
+                total = kernels.squared_norms(gradients)
                 kept.append(gradients)
             if self._bias is not None:
                 total.add_(d.sum(dim=1).square_().sum(dim=1))
@@ -416,7 +417,7 @@ class StackedScale(StackedLayer):
 
     def squared_norms(self, trace: Trace) -> Tensor:
         both = self._per_example(trace)
-        return both.square().sum(dim=1)
+        return kernels.squared_norms(both)
 
     def add_gradients(self, trace: Trace, factors: Tensor | None, rows: Rows) -> None:
         both = self._per_example(trace)

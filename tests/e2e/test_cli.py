@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -164,7 +163,7 @@ def test_a_layer_that_dp_sgd_cannot_have_is_refused_in_the_words_of_opacus(
     (tmp_path / "mine.py").write_text(
         "from torch import nn\n"
         "def instance_norm(input_shape, n_classes):\n"
-        "    norm = nn.InstanceNorm2d(1, track_running_stats=True)\n"
+        "    norm = nn.InstanceNorm2d(1, affine=True, track_running_stats=True)\n"
         "    return nn.Sequential(norm, nn.Flatten(), nn.Linear(64, n_classes))\n"
     )
     arguments = ("run", "--config", small_config, "--model", "mine:instance_norm", "--out", "r")

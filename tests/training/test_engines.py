@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from audit.errors import BadInput
 from audit.inclusion import membership
 from audit.training import stacked_layers
 from audit.training.arms import Arm
@@ -101,7 +102,8 @@ def test_a_cohort_of_networks_is_what_the_reference_makes_of_each(
     assert output.cross_check is not None
     assert output.cross_check.verdict == "holds", output.cross_check
     assert output.cross_check.parameters_relative_difference < 1e-4
-    assert output.train_correct.mean() > 0.5
+    # Three classes: chance is 1/3 ± .035 over 3 × 60 predictions.
+    assert output.train_correct.mean() > 0.42
     member = membership(60, range(3), p=0.7, design="poisson", seed=0)
     np.testing.assert_array_equal(output.membership, member)
 
@@ -139,3 +141,15 @@ def test_the_loop_and_the_cohort_agree_on_augmented_standard_models(arm: Arm, im
         for engine in ("ensemble", "opacus")
     ]
     np.testing.assert_allclose(outputs[0].test_margin, outputs[1].test_margin, atol=5e-3, rtol=5e-3)
+
+
+def test_running_statistics_in_a_layer_without_parameters_are_refused():
+    """Opacus looks only at layers with parameters; its buffers would hold the data all the same."""
+
+    def check(private: bool) -> None:
+        network = Network("tests.training.networks:running_mean", (2, 8, 8), 3, private)
+        network.check(network.initial_module(0, 0))
+
+    with pytest.raises(BadInput, match="running_mean collects statistics"):
+        check(private=True)
+    check(private=False)
