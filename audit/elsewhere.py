@@ -264,13 +264,14 @@ def _source(request: Request) -> str:
     if not request.claims:
         return "asked about; no arm claims it"
     delta = "; δ was not stated, n^-1.1 is assumed" if request.delta is None else ""
-    by = printable(request.claimed_by or "the user")
-    return f"claimed by {by}, not verified by this tool{delta}"
+    if request.claimed_by is None:
+        return f"stated by the user, not verified by this tool{delta}"
+    by = printable(request.claimed_by)
+    return f"{by} (so stated by the user, not verified by this tool{delta})"
 
 
 def _settings(request: Request, brought: Brought, delta: float) -> dict[str, Any]:
     """What a second command must share to go on in the same directory: also each file's content."""
-    tables = {"train_table": request.train_table, "test_table": request.test_table}
     return {
         "command": "estimate",
         "epsilon": request.epsilon,
@@ -284,9 +285,21 @@ def _settings(request: Request, brought: Brought, delta: float) -> dict[str, Any
         "name": request.name,
         "seed": request.seed,
         **{stored.name.replace("-", "_"): stored.sha256 for stored in brought.files},
-        **{key: hashlib.sha256(p.expanduser().read_bytes()).hexdigest()
-           for key, p in tables.items() if p is not None},
-    }  # fmt: skip
+        **{option.replace("-", "_"): facts["sha256"] for option, facts in _tables(request).items()},
+    }
+
+
+def _tables(request: Request) -> dict[str, dict[str, str]]:
+    """The tables of groups, by option, with the SHA-256 of each."""
+    paths = {"train-table": request.train_table, "test-table": request.test_table}
+    return {
+        option: {
+            "file": str(path),
+            "sha256": hashlib.sha256(path.expanduser().read_bytes()).hexdigest(),
+        }
+        for option, path in paths.items()
+        if path is not None
+    }
 
 
 def _digest(settings: dict[str, Any]) -> str:
@@ -319,7 +332,10 @@ def _manifest(
         "config": settings,
         "config_sha256": _digest(settings),
         "seed": request.seed,
-        "origin": {"arrays": {stored.name: stored.facts() for stored in brought.files}},
+        "origin": {
+            "arrays": {stored.name: stored.facts() for stored in brought.files},
+            "tables": _tables(request),
+        },
         "data": describe_data(data),
         "versions": provenance.versions(),
         "hardware": provenance.hardware("cpu", 1),

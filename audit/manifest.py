@@ -19,6 +19,7 @@ from audit.training.executors import cores
 # What this program reads, and of which type; "*" stands for any key, "?" ends one that may be
 # absent. Run directories travel between people: nothing in them is believed before it is looked at.
 _CLAIM: dict[str, Any] = {"epsilon?": float, "delta?": float, "claimed_by?": str}
+_FILE: dict[str, Any] = {"file": str, "sha256": str}
 _SHAPE: dict[str, Any] = {
     "schema_version": int,
     "status": str,
@@ -51,7 +52,7 @@ _SHAPE: dict[str, Any] = {
     "judged_by?": _CLAIM,
     "plan": {"models": int, "cohort_size": int, "cohorts": list},
     "shards": {"*": {"sha256": str, "seconds?": float}},
-    "origin?": {"arrays": {"*": {"file": str, "sha256": str}}},
+    "origin?": {"arrays": {"*": _FILE}, "tables": {"*": _FILE}},
     "cross_check": {"*": {"passed": bool, "model": int, "against": str, "tolerance": float}},
 }
 

@@ -302,13 +302,28 @@ def write_report(path: Path, *, full_subgroups: bool = False) -> Path:
 
 def read_outputs(path: Path, manifest: dict[str, Any], arm: str) -> ArmOutputs:
     """All models of ``arm`` from the shards, in order."""
-    shards = list(read_shards(path, manifest, arm, margins=False))
-    if not shards:
+    sizes = {"membership": "n", "train_correct": "n", "test_correct": "n_test"}
+    # Filled shard by shard: many models must not lie in memory twice.
+    every = {
+        name: np.empty((manifest["plan"]["models"], manifest["data"][size]), dtype=bool)
+        for name, size in sizes.items()
+    }
+    done = 0
+    for shard in read_shards(path, manifest, arm, margins=False):
+        rows = slice(done, done + len(shard.membership))
+        for name, whole in every.items():
+            part = getattr(shard, name)
+            if part.shape != whole[rows].shape:
+                raise AuditError(
+                    f"a shard of arm {arm} has {name} of shape {part.shape}, not what run.json "
+                    "says: give the command of the run again, or start with another --out"
+                )
+            whole[rows] = part
+        done = rows.stop
+    if not done:
         raise AuditError(f"no shards of arm {arm} in {path}: give the command of the run again")
     return ArmOutputs(
-        membership=np.concatenate([s.membership for s in shards]),
-        train_correct=np.concatenate([s.train_correct for s in shards]),
-        test_correct=np.concatenate([s.test_correct for s in shards]),
+        **{name: whole[:done] for name, whole in every.items()},
         diverged=sum(
             entry.get("diverged", 0)
             for key, entry in manifest["shards"].items()

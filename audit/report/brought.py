@@ -16,6 +16,7 @@ def is_brought(run: Mapping[str, Any]) -> bool:
     return bool(run.get("origin"))
 
 
+ANSWERS_ALONE = "This tool saw the models' answers alone, and nothing of their training."
 AS_STATED = " It is the word of whoever brought the outputs; this tool did not see how it was made."
 
 
@@ -55,7 +56,11 @@ def files_table(run: Mapping[str, Any]) -> Json:
         ]
         for option, facts in run["origin"]["arrays"].items()
     ]
-    columns = [("Array", TEXT), ("File", TEXT), ("Models × examples", NUMBER), ("Type", TEXT)]
+    rows += [
+        [name(option), name(facts.get("file"), _LONG_TEXT), "–", "table", name(facts.get("sha256"))]
+        for option, facts in (run["origin"].get("tables") or {}).items()
+    ]
+    columns = [("Option", TEXT), ("File", TEXT), ("Models × examples", NUMBER), ("Type", TEXT)]
     columns += [("SHA-256", TEXT)]
     inclusion, plan = run.get("inclusion") or {}, run.get("plan") or {}
     return table(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from audit.report.brought import AS_STATED, is_brought, not_verified
+from audit.report.brought import ANSWERS_ALONE, AS_STATED, is_brought, not_verified
 from audit.report.check_findings import is_reference
 from audit.report.findings import CLAIM
 from audit.report.subgroup_findings import SLOPE_DIGITS, groups_words
@@ -157,7 +157,8 @@ def _tested(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
     models = counted(summary.get("models"), "model")
     trained = f"We trained {models} {how}"
     if is_brought(run):
-        trained = f"{models[0].upper()}{models[1:]} were trained elsewhere {how}"
+        were = "was" if summary.get("models") == 1 else "were"
+        trained = f"{models} {were} trained elsewhere {how}"
     shares, correct = (
         joined([
             f"{arm_words(a, run)} {percent(part(result.get(key), 'value'))}"
@@ -169,7 +170,8 @@ def _tested(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
         f"{trained}, each on a random part (about {percent(inclusion.get('p'), 0)}) of the "
         f"{count(data['n'])} training examples of “{name(data['name'])}”. We asked of each example "
         "whether models that saw it treat it differently from models that did not. An example is "
-        "memorized if models get it right only because they have seen it.",
+        "memorized if models get it right only because they have seen it."
+        + (f" {ANSWERS_ALONE}" if is_brought(run) else ""),
         f"Share of training examples memorized by 0.25 or more: {shares}."
         + (
             f" Right answers on {count(data['n_test'])} new examples: {correct}."
