@@ -11,7 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from audit import provenance
-from audit.analysis import ArmOutputs, analyse
+from audit.analysis import AnalysedArm, ArmOutputs, analyse
+from audit.claims import Claim
 from audit.config import RunConfig, config_digest, make_config, read_config
 from audit.data.dataset import Dataset
 from audit.data.registry import load
@@ -23,7 +24,7 @@ from audit.manifest import (
     refuse_changed_config,
     refuse_changed_data,
 )
-from audit.plan import Plan, make_plan, preset
+from audit.plan import Plan, PlannedArm, make_plan, preset
 from audit.report.document import document
 from audit.report.findings import exit_code, findings
 from audit.report.render import render_html
@@ -155,7 +156,8 @@ def run(config: RunConfig, out: Path, *, command_line: str, listener: Listener) 
         store.write_manifest()
         train(store, plan, data, device, listener)
         _refuse_failed_checks(store.manifest)
-        return finish(store, plan, data, listener)
+        arms = [analysed(arm) for arm in plan.arms]
+        return finish(store, arms, plan.judged_by, data, listener)
 
 
 def train(store: RunDirectory, plan: Plan, data: Dataset, device: str, listener: Listener) -> None:
@@ -218,19 +220,29 @@ def _save(store: RunDirectory, task: CohortTask, output: CohortOutput) -> None:
     store.save_shard(task.key, shard, entry)
 
 
-def finish(store: RunDirectory, plan: Plan, data: Dataset, listener: Listener) -> RunOutcome:
-    """Estimate from the shards, save results, render the report."""
+def finish(
+    store: RunDirectory,
+    arms: list[AnalysedArm],
+    judged_by: Claim,
+    data: Dataset,
+    listener: Listener,
+) -> RunOutcome:
+    """Estimate from the shards, save results, render the report.
+
+    An arm that claims nothing is held against ``judged_by``.
+    """
     listener.stage("estimating")
     start = time.perf_counter()
-    outputs = {arm.name: read_outputs(store.path, store.manifest, arm.name) for arm in plan.arms}
-    results = analyse(plan, data, outputs)
     manifest = store.manifest
+    outputs = {arm.name: read_outputs(store.path, manifest, arm.name) for arm in arms}
+    results = analyse(arms, judged_by, data, outputs, seed=manifest["seed"])
     summary = {**results.summary, "findings": findings(results.summary, manifest)}
     results = replace(results, summary=summary)
     write_results(store.path, results)
     seconds: Counter[str] = Counter()
     for key, entry in manifest["shards"].items():
-        seconds[key.partition("/")[0]] += entry["seconds"]
+        if "seconds" in entry:
+            seconds[key.partition("/")[0]] += entry["seconds"]
     manifest["timings"] = {
         "training_seconds": {arm: round(total, 2) for arm, total in seconds.items()},
         "estimates_seconds": round(time.perf_counter() - start, 2),
@@ -241,6 +253,19 @@ def finish(store: RunDirectory, plan: Plan, data: Dataset, listener: Listener) -
     listener.stage("drawing the report")
     report = write_report(store.path)
     return RunOutcome(store.path, report, manifest, summary, exit_code(summary["findings"]))
+
+
+def analysed(planned: PlannedArm) -> AnalysedArm:
+    """What the analysis needs to know of a planned arm."""
+    if planned.mechanism is None:
+        return AnalysedArm(planned.name, planned.claim)
+    native = {
+        "noise_multiplier": planned.mechanism.noise_multiplier,
+        "sample_rate": planned.arm.sample_rate,
+        "steps": planned.arm.steps,
+        "clip_norm": planned.arm.clip_norm,
+    }
+    return AnalysedArm(planned.name, planned.claim, native)
 
 
 def write_report(path: Path, *, full_subgroups: bool = False) -> Path:
@@ -277,13 +302,28 @@ def write_report(path: Path, *, full_subgroups: bool = False) -> Path:
 
 def read_outputs(path: Path, manifest: dict[str, Any], arm: str) -> ArmOutputs:
     """All models of ``arm`` from the shards, in order."""
-    shards = list(read_shards(path, manifest, arm))
-    if not shards:
-        raise AuditError(f"no shards of arm {arm} in {path}: run `audit run` again")
+    sizes = {"membership": "n", "train_correct": "n", "test_correct": "n_test"}
+    # Filled shard by shard: many models must not lie in memory twice.
+    every = {
+        name: np.empty((manifest["plan"]["models"], manifest["data"][size]), dtype=bool)
+        for name, size in sizes.items()
+    }
+    done = 0
+    for shard in read_shards(path, manifest, arm, margins=False):
+        rows = slice(done, done + len(shard.membership))
+        for name, whole in every.items():
+            part = getattr(shard, name)
+            if part.shape != whole[rows].shape:
+                raise AuditError(
+                    f"a shard of arm {arm} has {name} of shape {part.shape}, not what run.json "
+                    "says: give the command of the run again, or start with another --out"
+                )
+            whole[rows] = part
+        done = rows.stop
+    if not done:
+        raise AuditError(f"no shards of arm {arm} in {path}: give the command of the run again")
     return ArmOutputs(
-        membership=np.concatenate([s.membership for s in shards]),
-        train_correct=np.concatenate([s.train_correct for s in shards]),
-        test_correct=np.concatenate([s.test_correct for s in shards]),
+        **{name: whole[:done] for name, whole in every.items()},
         diverged=sum(
             entry.get("diverged", 0)
             for key, entry in manifest["shards"].items()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.report.brought import ANSWERS_ALONE, AS_STATED, is_brought, not_verified
 from audit.report.check_findings import is_reference
 from audit.report.findings import CLAIM
 from audit.report.subgroup_findings import SLOPE_DIGITS, groups_words
@@ -19,9 +20,14 @@ from audit.report.words import (
     Json,
     arm_words,
     count,
+    counted,
+    finite,
     general,
+    has_loss,
+    has_test,
     joined,
     name,
+    no_loss_because,
     part,
     percent,
     points,
@@ -88,7 +94,10 @@ def _headline(
             "could_not_tell": undecided,
         }[claim["verdict"]])  # fmt: skip
     if not lines:
-        lines.append("No privacy claim was audited; the report shows what training memorizes.")
+        lines.append(
+            "No arm of this run makes a privacy claim; the report shows what training memorizes, "
+            "and what privacy would have forbidden it."
+        )
     broken = [f for f in found if f["fails"] and not f["id"].startswith(CLAIM)]
     if broken:
         lines.append(
@@ -116,8 +125,20 @@ def _claimed(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
             f"that models get right in {percent(_SELDOM, 0)} of cases without having seen it, they "
             f"may get right in {_share(most)} of cases after having seen it{limits}. The smaller "
             "ε, the stricter the claim. The claim is about the way of training."
+            f"{AS_STATED if is_brought(run) else ''}"
         )
-    return said or ["No arm of this run makes a privacy claim."]
+    return said or [_nothing_claimed(run)]
+
+
+def _nothing_claimed(run: Mapping[str, Any]) -> str:
+    asked = run.get("judged_by") or {}
+    text = "No arm of this run makes a privacy claim."
+    if not finite(asked.get("epsilon")):
+        return text
+    return (
+        f"{text} What was measured is held against ε = {general(asked['epsilon'])} all the same: "
+        "what a claim of that size would have forbidden."
+    )
 
 
 def _factor(x: float) -> str:
@@ -132,6 +153,12 @@ def _tested(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
     data, inclusion = run["data"], run.get("inclusion") or {}
     arms = list(summary["arms"])
     ways = joined([arm_words(a, run) for a in arms])
+    how = f"in each of {len(arms)} ways ({ways})" if len(arms) > 1 else f"by {ways}"
+    models = counted(summary.get("models"), "model")
+    trained = f"We trained {models} {how}"
+    if is_brought(run):
+        were = "was" if summary.get("models") == 1 else "were"
+        trained = f"{models} {were} trained elsewhere {how}"
     shares, correct = (
         joined([
             f"{arm_words(a, run)} {percent(part(result.get(key), 'value'))}"
@@ -140,13 +167,17 @@ def _tested(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
         for key in ("mem_share_above_0.25", "accuracy_test")
     )  # fmt: skip
     return [
-        f"We trained {count(summary.get('models'))} models in each of {len(arms)} ways ({ways}), "
-        f"each on a random part (about {percent(inclusion.get('p'), 0)}) of the "
-        f"{count(data['n'])} training examples of “{name(data['name'])}”, and asked of each "
-        "example whether models that saw it treat it differently from models that did not. An "
-        "example is memorized if models get it right only because they have seen it.",
-        f"Share of training examples memorized by 0.25 or more: {shares}. Right answers on "
-        f"{count(data['n_test'])} new examples: {correct}.",
+        f"{trained}, each on a random part (about {percent(inclusion.get('p'), 0)}) of the "
+        f"{count(data['n'])} training examples of “{name(data['name'])}”. We asked of each example "
+        "whether models that saw it treat it differently from models that did not. An example is "
+        "memorized if models get it right only because they have seen it."
+        + (f" {ANSWERS_ALONE}" if is_brought(run) else ""),
+        f"Share of training examples memorized by 0.25 or more: {shares}."
+        + (
+            f" Right answers on {count(data['n_test'])} new examples: {correct}."
+            if has_test(run)
+            else ""
+        ),
     ]
 
 
@@ -157,7 +188,9 @@ def _who_loses(
     by_id = {f["id"]: f for f in found}
     said = []
     for arm in private_arms(summary, run):
-        overall = by_id[f"loss-{arm}"]
+        overall = by_id.get(f"loss-{arm}")
+        if overall is None:
+            continue
         said.append({"label": label(overall), "words": overall["statement"]})
         for trend in summary.get("trends") or []:
             if trend["grouping"] == main and trend["outcome"] == f"loss_{arm}":
@@ -209,6 +242,21 @@ def _negated(x: float | None) -> float | None:
     return None if x is None else -x
 
 
+def _no_loss(run: Mapping[str, Any], summary: Mapping[str, Any], main: str | None) -> list[str]:
+    """Why what privacy costs was not estimated; empty where it was."""
+    said = []
+    if not has_loss(summary, run):
+        missing = no_loss_because(summary, run)
+        said.append(f"What privacy costs in accuracy: not estimated (there are {missing}).")
+    if not has_test(run):
+        said.append(
+            "Test accuracy and influence on test examples: not estimated (no test outputs)."
+        )
+    if main is None:
+        said.append("Subgroups: nothing was estimated by subgroup, because no groups were given.")
+    return said
+
+
 def _not_covered(
     run: Mapping[str, Any], summary: Mapping[str, Any], examples: pd.DataFrame, main: str | None
 ) -> list[str]:
@@ -224,14 +272,16 @@ def _not_covered(
     fitted = [name(x) for x in data.get("fitted_on_train") or []]
     fitted += [f"the grouping “{name(g['name'])}”" for g in data.get("groupings") or []
                if g.get("uses_training_data")]  # fmt: skip
+    if is_brought(run):
+        items.append(not_verified(run, summary))
+        fitted.append("whatever was fitted before training (scaling, features), unknown here")
     if fitted:
         items.append(f"Computed from the training data outside every claim: {joined(fitted)}.")
     items.append(
         "The choice of settings by looking at results, the models of standard training, and this "
         "report itself are outside every claim."
     )
-    if not private_arms(summary, run) or main is None:
-        items.append("Accuracy lost by subgroups: not estimated.")
+    items += _no_loss(run, summary, main)
     unchecked = [
         arm
         for arm in summary["arms"]
