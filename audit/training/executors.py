@@ -63,7 +63,7 @@ class _Worker(SpawnProcess):
     """
 
     @staticmethod
-    def _Popen(process_obj: Any) -> Any:  # noqa: N802  (multiprocessing's name)
+    def _Popen(process_obj: Any) -> Any:
         main = sys.modules["__main__"]
         sys.modules["__main__"] = ModuleType("__main__")
         try:
