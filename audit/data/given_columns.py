@@ -40,7 +40,7 @@ def column(name: str, values: Any, rows: int) -> np.ndarray:
     """
     values = detached(name, values)
     if isinstance(values, np.ma.MaskedArray):
-        values = np.where(np.ma.getmaskarray(values), None, values.data)
+        values = np.array(values.tolist(), dtype=object)  # a masked value becomes None
     if not isinstance(values, np.ndarray):
         unordered = isinstance(values, str | bytes | Mapping | Set)
         if unordered or not hasattr(values, "__len__"):
