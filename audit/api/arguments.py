@@ -6,16 +6,16 @@ columns) would give numbers that look like an answer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float64, Int64
 from numpy.typing import ArrayLike
 
 from audit.errors import BadInput
 
-if TYPE_CHECKING:
-    import pandas as pd
+Number = float | int
 
 
 def truth(name: str, values: ArrayLike) -> Bool[np.ndarray, "models columns"]:
@@ -77,7 +77,7 @@ def arms(
     return standard, dp
 
 
-def shares(name: str, values: ArrayLike) -> Float64[np.ndarray, "*shape"]:
+def shares(name: str, values: ArrayLike | Number) -> Float64[np.ndarray, "*shape"]:
     """Probabilities; NaN stays NaN."""
     array = np.asarray(values, dtype=np.float64)
     if ((array < 0) | (array > 1)).any():
@@ -99,6 +99,30 @@ def codes(groups: Any, n: int) -> tuple[tuple[str, ...], Int64[np.ndarray, " n"]
 
 def table(names: tuple[str, ...], columns: dict[str, np.ndarray]) -> pd.DataFrame:
     """A row per subgroup."""
-    import pandas as pd
-
     return pd.DataFrame(columns, index=pd.Index(names, name="subgroup"))
+
+
+def number(name: str, value: Any, low: float, high: float, rule: str) -> float:
+    """``value`` as a float from ``low`` to ``high``, which ``rule`` says in words."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError) as error:
+        raise BadInput(name, value, "is no number", f"It {rule}") from error
+    if not low <= found <= high:
+        raise BadInput(name, value, rule, "Give another value")
+    return found
+
+
+def level(name: str, value: Any) -> float:
+    """A confidence or an error rate: strictly between 0 and 1."""
+    tiny = 1e-12
+    return number(name, value, tiny, 1 - tiny, "must lie between 0 and 1")
+
+
+def claim(epsilon: Any, delta: Any) -> dict[str, float]:
+    """A privacy claim (ε, δ)."""
+    largest = float(np.finfo(np.float64).max)
+    return {
+        "epsilon": number("epsilon", epsilon, 0.0, largest, "must be a finite number, 0 or more"),
+        "delta": number("delta", delta, 0.0, 1.0, "must lie from 0 to 1"),
+    }

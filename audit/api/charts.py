@@ -21,7 +21,11 @@ from audit.errors import BadInput
 
 # Notebooks have themes of their own: the colours are the light ones, on their own ground.
 _GROUND, _INK, _FONT = "#ffffff", "#1c2330", "Arial, 'Liberation Sans', sans-serif"
-_BOX = f"display:inline-block;background:{_GROUND};color:{_INK};font-family:{_FONT};padding:8px"
+_BOX = (
+    f"display:inline-block;margin:0 8px 8px 0;padding:8px;background:{_GROUND};color:{_INK};"
+    f"font-family:{_FONT}"
+)
+_SOURCE = "The captions are the report's, which has the tables and tests they speak of."
 
 
 @dataclass(frozen=True, repr=False)
@@ -125,6 +129,8 @@ class Charts(Sequence[Chart]):
             parts += [next(rest)._repr_html_() for _ in range(size)]
             if caption:
                 parts.append(f'<p style="max-width:760px">{escape(caption)}</p>')
+        if any(caption for caption, _ in self._captions):
+            parts.append(f"<p>{escape(_SOURCE)}</p>")
         return f"<div>{''.join(parts)}</div>"
 
     def _some(self, charts: Sequence[Chart]) -> Charts:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from audit import inclusion
 from audit.api import arguments
+from audit.api.arguments import Number
 from audit.errors import BadInput
 from audit.estimates import bounds as _bounds
 from audit.estimates import influence as _influence
@@ -29,7 +30,7 @@ def draw_membership(
     n: int,
     models: int,
     *,
-    p: float = 0.7,
+    p: Number = 0.7,
     design: Literal["poisson", "fixed"] = "poisson",
     seed: int,
 ) -> Bool[np.ndarray, "models n"]:
@@ -42,16 +43,13 @@ def draw_membership(
     Raises:
         BadInput: a size or a probability that draws nothing.
     """
-    for name, value in (("n", n), ("models", models)):
-        if value < 1:
-            raise BadInput(name, value, "must be 1 or more", "Give how many there are")
-    if not 0 < p < 1:
-        raise BadInput("p", p, "must lie between 0 and 1", "Use 0.7")
-    return inclusion.membership(n, range(models), p=p, design=design, seed=seed)
+    _at_least_one(models=models, n=n)
+    share = arguments.level("p", p)
+    return inclusion.membership(n, range(models), p=share, design=design, seed=seed)
 
 
 def memorization(
-    membership: ArrayLike, correct: ArrayLike, *, confidence: float = 0.95
+    membership: ArrayLike, correct: ArrayLike, *, confidence: Number = 0.95
 ) -> _memorization.Memorization:
     """Memorization of each training example: mem = p_in − p_out, with its interval.
 
@@ -66,11 +64,13 @@ def memorization(
     Raises:
         BadInput: arrays that do not fit, or a confidence outside (0, 1).
     """
-    return _memorization.memorization(*arguments.pair(membership, correct), confidence=confidence)
+    return _memorization.memorization(
+        *arguments.pair(membership, correct), confidence=arguments.level("confidence", confidence)
+    )
 
 
 def mean_memorization(
-    membership: ArrayLike, correct: ArrayLike, *, confidence: float = 0.95
+    membership: ArrayLike, correct: ArrayLike, *, confidence: Number = 0.95
 ) -> Estimate:
     """Mean memorization; interval by the jackknife over models, ``n`` counts models.
 
@@ -78,7 +78,7 @@ def mean_memorization(
         BadInput: arrays that do not fit.
     """
     return _memorization.mean_memorization(
-        *arguments.pair(membership, correct), confidence=confidence
+        *arguments.pair(membership, correct), confidence=arguments.level("confidence", confidence)
     )
 
 
@@ -86,8 +86,8 @@ def share_memorized(
     membership: ArrayLike,
     correct: ArrayLike,
     *,
-    threshold: float = 0.25,
-    confidence: float = 0.95,
+    threshold: Number = 0.25,
+    confidence: Number = 0.95,
 ) -> Estimate:
     """Share of the examples with mem ≥ ``threshold`` (.25: Feldman & Zhang 2020, §3.1).
 
@@ -98,12 +98,14 @@ def share_memorized(
         BadInput: arrays that do not fit.
     """
     return _memorization.share_above(
-        *arguments.pair(membership, correct), threshold, confidence=confidence
+        *arguments.pair(membership, correct),
+        float(threshold),
+        confidence=arguments.level("confidence", confidence),
     )
 
 
 def largest_memorization(
-    membership: ArrayLike, correct: ArrayLike, *, confidence: float = 0.95
+    membership: ArrayLike, correct: ArrayLike, *, confidence: Number = 0.95
 ) -> Estimate:
     """Largest memorization, with limits for the largest *true* one; ``n`` counts models.
 
@@ -112,7 +114,9 @@ def largest_memorization(
     Raises:
         BadInput: arrays that do not fit.
     """
-    return _memorization.mem_max(memorization(membership, correct), confidence=confidence)
+    return _memorization.mem_max(
+        memorization(membership, correct), confidence=arguments.level("confidence", confidence)
+    )
 
 
 def influence(membership: ArrayLike, test_correct: ArrayLike) -> Float64[np.ndarray, "n n_test"]:
@@ -135,9 +139,9 @@ def influential_pairs(
     correct: ArrayLike,
     test_correct: ArrayLike,
     *,
-    min_influence: float = 0.15,
-    min_mem: float = 0.25,
-    fdr: float = 0.1,
+    min_influence: Number = 0.15,
+    min_mem: Number = 0.25,
+    fdr: Number = 0.1,
 ) -> _influence.InfluencePairs:
     """Pairs with influence ≥ ``min_influence`` and mem ≥ ``min_mem`` that are no chance finds.
 
@@ -150,7 +154,12 @@ def influential_pairs(
     member, right = arguments.pair(membership, correct)
     _, of_test = arguments.pair(membership, test_correct, second="test_correct", same_width=False)
     return _influence.influential_pairs(
-        member, right, of_test, min_influence=min_influence, min_mem=min_mem, fdr=fdr
+        member,
+        right,
+        of_test,
+        min_influence=float(min_influence),
+        min_mem=float(min_mem),
+        fdr=float(fdr),
     )
 
 
@@ -158,9 +167,9 @@ def dp_test(
     membership: ArrayLike,
     correct: ArrayLike,
     *,
-    epsilon: float,
-    delta: float,
-    alpha: float = 0.05,
+    epsilon: Number,
+    delta: Number,
+    alpha: Number = 0.05,
 ) -> DpTest:
     """Is (ε, δ) refuted? The exact test of every example, both outcomes, both directions, Holm.
 
@@ -172,11 +181,15 @@ def dp_test(
     Raises:
         BadInput: arrays that do not fit, ε < 0, δ outside [0, 1], α outside (0, 1).
     """
-    return dp_verdict(*_counts(membership, correct), epsilon=epsilon, delta=delta, alpha=alpha)
+    return dp_verdict(
+        *_counts(membership, correct),
+        alpha=arguments.level("alpha", alpha),
+        **arguments.claim(epsilon, delta),
+    )
 
 
 def certified_epsilon(
-    membership: ArrayLike, correct: ArrayLike, *, delta: float, confidence: float = 0.95
+    membership: ArrayLike, correct: ArrayLike, *, delta: Number, confidence: Number = 0.95
 ) -> Estimate:
     """Empirical ε: the largest that some example refutes, paid for over all examples.
 
@@ -186,11 +199,15 @@ def certified_epsilon(
     Raises:
         BadInput: arrays that do not fit, δ outside [0, 1], a confidence outside (0, 1).
     """
-    return _certified_epsilon(*_counts(membership, correct), delta=delta, confidence=confidence)
+    return _certified_epsilon(
+        *_counts(membership, correct),
+        delta=arguments.claim(0, delta)["delta"],
+        confidence=arguments.level("confidence", confidence),
+    )
 
 
 def power(
-    models: int, n: int, *, epsilon: float, delta: float, p: float = 0.7, alpha: float = 0.05
+    models: int, n: int, *, epsilon: Number, delta: Number, p: Number = 0.7, alpha: Number = 0.05
 ) -> float:
     """Chance that :func:`dp_test` refutes one example with p_in = .99 and p_out = .01.
 
@@ -198,22 +215,28 @@ def power(
     .8 a test that finds nothing says *could not tell*.
 
     Raises:
-        BadInput: ε < 0, or δ outside [0, 1].
+        BadInput: no models, no examples, ε < 0, δ outside [0, 1], p or α outside (0, 1).
     """
-    return power_to_refute(models, n, p, epsilon, delta, alpha)
+    _at_least_one(models=models, n=n)
+    share, alpha = arguments.level("p", p), arguments.level("alpha", alpha)
+    return power_to_refute(models, n, share, alpha=alpha, **arguments.claim(epsilon, delta))
 
 
-def dp_bound(p_out: ArrayLike, *, epsilon: float, delta: float) -> Float64[np.ndarray, "*shape"]:
+def dp_bound(
+    p_out: ArrayLike | Number, *, epsilon: Number, delta: Number
+) -> Float64[np.ndarray, "*shape"]:
     """Largest p_in that (ε, δ) allows at ``p_out``: min(e^ε p_out + δ, 1 − e^{−ε}(1 − δ − p_out)).
 
     Raises:
         BadInput: ε < 0, δ outside [0, 1], or a p_out outside [0, 1].
     """
-    return _bounds.in_probability_bound(arguments.shares("p_out", p_out), epsilon, delta)
+    return _bounds.in_probability_bound(
+        arguments.shares("p_out", p_out), **arguments.claim(epsilon, delta)
+    )
 
 
 def tradeoff_bound(
-    p_out: ArrayLike, curve_epsilon: ArrayLike, curve_delta: ArrayLike
+    p_out: ArrayLike | Number, curve_epsilon: ArrayLike, curve_delta: ArrayLike
 ) -> Float64[np.ndarray, "*shape"]:
     """Largest p_in that a whole privacy curve δ(ε) allows at ``p_out``; tighter than one (ε, δ).
 
@@ -226,11 +249,17 @@ def tradeoff_bound(
     return _bounds.tradeoff_bound(arguments.shares("p_out", p_out), *curve)
 
 
-def memorization_cap(*, epsilon: float, delta: float) -> float:
+def memorization_cap(*, epsilon: Number, delta: Number) -> float:
     """Largest mem that (ε, δ) allows any example: (e^ε − 1 + 2δ)/(e^ε + 1), at most 1."""
-    return _bounds.memorization_cap(epsilon, delta)
+    return _bounds.memorization_cap(**arguments.claim(epsilon, delta))
 
 
 def _counts(membership: ArrayLike, correct: ArrayLike) -> tuple[Int64[np.ndarray, " n"], ...]:
     found = memorization(membership, correct)
     return found.n_in, found.correct_in, found.n_out, found.correct_out
+
+
+def _at_least_one(**sizes: int) -> None:
+    for name, value in sizes.items():
+        if value < 1:
+            raise BadInput(name, value, "must be 1 or more", "Give how many there are")

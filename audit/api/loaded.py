@@ -195,9 +195,32 @@ class Run:
             ) from error
 
     def __repr__(self) -> str:
-        facts = self._facts()
-        return "\n".join(
-            [f"Run({str(self.path)!r}): {facts}", *(f"  {line}" for line in self._lines())]
+        lines = [f"  {what}: {', '.join(values)}" for what, values in self._table()]
+        return "\n".join([f"Run({str(self.path)!r}): {self._facts()}", *lines])
+
+    def _repr_html_(self) -> str:
+        from audit.report.words import name
+
+        cell = Markup('<td style="text-align:left">{}</td>')
+        rows = [
+            Markup("<tr>{}</tr>").format(Markup("").join(map(cell.format, (what, *values))))
+            for what, values in self._table()
+        ]
+        attention = [
+            Markup("<li>{}</li>").format(finding["statement"])
+            for finding in self.summary_json["findings"]
+            if finding["fails"] or finding["verdict"] == "could_not_tell"
+        ]
+        page = (
+            "<div><p><b>{}</b></p><table>{}</table><ul>{}</ul><p>Report: <code>{}</code></p></div>"
+        )
+        return str(
+            Markup(page).format(
+                self._facts(),
+                Markup("").join(rows),
+                Markup("").join(attention),
+                name(self.report, 400),
+            )
         )
 
     def _facts(self) -> str:
@@ -209,37 +232,21 @@ class Run:
             f"{count(data['n'])} training and {count(data['n_test'])} test examples"
         )
 
-    def _lines(self) -> list[str]:
+    def _table(self) -> list[tuple[str, list[str]]]:
+        """The short result, a column per arm: the arms, their verdicts, a line per estimate."""
         from audit.report.console import summary_lines
 
-        return [
-            f"{what}: {value}" for what, value in summary_lines(self.summary_json, self.manifest)
+        lines = summary_lines(self.summary_json, self.manifest)
+        arms = len(self.summary_json["arms"])
+        size = len(lines) // arms
+        columns = [lines[at : at + size] for at in range(0, arms * size, size)]
+        names, verdicts = ([column[0][part] for column in columns] for part in (0, 1))
+        estimates = [
+            (what, [column[at][1] for column in columns])
+            for at, (what, _) in enumerate(columns[0])
+            if at > 0
         ]
-
-    def _repr_html_(self) -> str:
-        from audit.report.console import summary_lines
-        from audit.report.words import name
-
-        row = Markup(
-            '<tr><td style="text-align:left">{}</td><td style="text-align:left">{}</td></tr>'
-        )
-        rows = [row.format(*pair) for pair in summary_lines(self.summary_json, self.manifest)]
-        attention = [
-            Markup("<li>{}</li>").format(finding["statement"])
-            for finding in self.summary_json["findings"]
-            if finding["fails"] or finding["verdict"] == "could_not_tell"
-        ]
-        page = Markup(
-            "<div><p><b>{}</b></p><table>{}</table><ul>{}</ul><p>Report: <code>{}</code></p></div>"
-        )
-        return str(
-            page.format(
-                self._facts(),
-                Markup("").join(rows),
-                Markup("").join(attention),
-                name(self.report, 400),
-            )
-        )
+        return [("arm", names), ("verdict", verdicts), *estimates]
 
 
 def load(path: str | PathLike[str] | None = None) -> Run:

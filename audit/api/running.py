@@ -8,17 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from audit.api.loaded import Run, load
+from audit.config import RunConfig, config_digest
+from audit.data.dataset import Dataset
 from audit.errors import BadInput
-
-if TYPE_CHECKING:
-    from audit.config import RunConfig
-    from audit.data.dataset import Dataset
-    from audit.plan import Plan
 
 
 def run(
@@ -126,7 +123,7 @@ class _Silent:
 
     def stage(self, text: str) -> None: ...
 
-    def plan(self, plan: Plan, done: dict[str, int]) -> None: ...
+    def plan(self, plan: object, done: dict[str, int]) -> None: ...
 
     def progress(self, models_done: dict[str, float]) -> None: ...
 
@@ -217,7 +214,6 @@ def _in_memory(memory: tuple[Any, ...], name: str, config: RunConfig) -> Dataset
 
 def _default_out(config: RunConfig, data: Dataset | None) -> Path:
     """The command's default; for data in memory with the data's fingerprint in the digest."""
-    from audit.config import config_digest
     from audit.pipeline import default_out
 
     folder = default_out(config)

@@ -7,12 +7,14 @@ order of the sorted subgroups. The mathematics is in ``audit.estimates``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from audit.api import arguments
+from audit.api.arguments import Number
 from audit.errors import BadInput
 from audit.estimates import accuracy as _accuracy
 from audit.estimates import heterogeneity as _heterogeneity
@@ -20,32 +22,34 @@ from audit.estimates import subgroups as _subgroups
 from audit.estimates import trend as _trend
 from audit.estimates.result import Estimate
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def accuracy(test_correct: ArrayLike, *, confidence: float = 0.95) -> Estimate:
+def accuracy(test_correct: ArrayLike, *, confidence: Number = 0.95) -> Estimate:
     """Test accuracy; the interval lets models and test examples vary. ``n`` counts models.
 
     Raises:
         BadInput: no matrix of zeros and ones.
     """
-    return _accuracy.accuracy(arguments.truth("test_correct", test_correct), confidence=confidence)
+    return _accuracy.accuracy(
+        arguments.truth("test_correct", test_correct),
+        confidence=arguments.level("confidence", confidence),
+    )
 
 
 def generalization_gap(
-    membership: ArrayLike, correct: ArrayLike, *, confidence: float = 0.95
+    membership: ArrayLike, correct: ArrayLike, *, confidence: Number = 0.95
 ) -> Estimate:
     """Accuracy on included minus accuracy on excluded training examples, averaged over models.
 
     Raises:
         BadInput: arrays that do not fit.
     """
-    return _accuracy.generalization_gap(*arguments.pair(membership, correct), confidence=confidence)
+    return _accuracy.generalization_gap(
+        *arguments.pair(membership, correct), confidence=arguments.level("confidence", confidence)
+    )
 
 
 def accuracy_loss(
-    standard_correct: ArrayLike, dp_correct: ArrayLike, *, confidence: float = 0.95
+    standard_correct: ArrayLike, dp_correct: ArrayLike, *, confidence: Number = 0.95
 ) -> Estimate:
     """Test accuracy of standard models minus that of DP models, paired by model and example.
 
@@ -55,12 +59,13 @@ def accuracy_loss(
         BadInput: arrays that do not fit.
     """
     return _accuracy.paired_loss(
-        *arguments.arms(standard_correct, dp_correct), confidence=confidence
+        *arguments.arms(standard_correct, dp_correct),
+        confidence=arguments.level("confidence", confidence),
     )
 
 
 def subgroup_accuracy(
-    test_correct: ArrayLike, groups: Any, *, confidence: float = 0.95
+    test_correct: ArrayLike, groups: Any, *, confidence: Number = 0.95
 ) -> pd.DataFrame:
     """Test accuracy of each subgroup; ``groups`` has one value (a name, a code) per test example.
 
@@ -72,13 +77,15 @@ def subgroup_accuracy(
     """
     correct = arguments.truth("test_correct", test_correct)
     names, codes = arguments.codes(groups, correct.shape[1])
-    found = _subgroups.subgroup_accuracy(correct, codes, len(names), confidence=confidence)
+    found = _subgroups.subgroup_accuracy(
+        correct, codes, len(names), confidence=arguments.level("confidence", confidence)
+    )
     columns = {"accuracy": found.mean, "low": found.low, "high": found.high, "n": found.n}
     return arguments.table(names, columns)
 
 
 def subgroup_loss(
-    standard_correct: ArrayLike, dp_correct: ArrayLike, groups: Any, *, confidence: float = 0.95
+    standard_correct: ArrayLike, dp_correct: ArrayLike, groups: Any, *, confidence: Number = 0.95
 ) -> pd.DataFrame:
     """Accuracy loss of each subgroup under DP, paired as in :func:`accuracy_loss`.
 
@@ -92,7 +99,9 @@ def subgroup_loss(
     """
     standard, dp = arguments.arms(standard_correct, dp_correct)
     names, codes = arguments.codes(groups, standard.shape[1])
-    found = _subgroups.subgroup_loss(standard, dp, codes, len(names), confidence=confidence)
+    found = _subgroups.subgroup_loss(
+        standard, dp, codes, len(names), confidence=arguments.level("confidence", confidence)
+    )
     return arguments.table(
         names,
         {
@@ -108,7 +117,7 @@ def subgroup_loss(
 
 
 def subgroup_memorization(
-    membership: ArrayLike, correct: ArrayLike, groups: Any, *, confidence: float = 0.95
+    membership: ArrayLike, correct: ArrayLike, groups: Any, *, confidence: Number = 0.95
 ) -> pd.DataFrame:
     """Mean memorization of each subgroup; ``groups`` has one value per *training* example.
 
@@ -123,7 +132,7 @@ def subgroup_memorization(
     member, right = arguments.pair(membership, correct)
     names, codes = arguments.codes(groups, member.shape[1])
     found = _subgroups.subgroup_mean_memorization(
-        member, right, codes, len(names), confidence=confidence
+        member, right, codes, len(names), confidence=arguments.level("confidence", confidence)
     )
     return arguments.table(
         names,
@@ -144,8 +153,8 @@ def heterogeneity(
     groups: Any,
     *,
     rng: np.random.Generator,
-    margin: float = 0.05,
-    alpha: float = 0.05,
+    margin: Number = 0.05,
+    alpha: Number = 0.05,
 ) -> _heterogeneity.Disparity:
     """Do all subgroups lose equally? By relabelling the test examples at random with ``rng``.
 
@@ -159,7 +168,13 @@ def heterogeneity(
     standard, dp = arguments.arms(standard_correct, dp_correct)
     names, codes = arguments.codes(groups, standard.shape[1])
     return _heterogeneity.heterogeneity(
-        standard, dp, codes, len(names), rng=rng, margin=margin, alpha=alpha
+        standard,
+        dp,
+        codes,
+        len(names),
+        rng=rng,
+        margin=float(margin),
+        alpha=arguments.level("alpha", alpha),
     )
 
 
@@ -169,8 +184,8 @@ def trend(
     n_train: ArrayLike,
     *,
     difficulty: ArrayLike | None = None,
-    margin: float | None = None,
-    alpha: float = 0.05,
+    margin: Number | None = None,
+    alpha: Number = 0.05,
 ) -> _trend.Trend:
     """Does an outcome of subgroups change with how frequent they are? Slope per doubling.
 
