@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from audit.api.arguments import Number
 from audit.api.loaded import Run, load
 from audit.config import RunConfig, config_digest
 from audit.data.dataset import Dataset
@@ -29,10 +30,10 @@ def run(
     subgroups: str | Sequence[str] = (),
     data: str | None = None,
     name: str = "arrays",
-    epsilon: float | Iterable[float] | None = None,
+    epsilon: Number | Iterable[Number] | None = None,
     model: str | Callable[..., Any] | None = None,
-    models: int | str | None = None,
-    seed: int | None = None,
+    models: int | np.integer | str | None = None,
+    seed: int | np.integer | None = None,
     config: str | PathLike[str] | None = None,
     out: str | PathLike[str] | None = None,
     progress: bool = True,
@@ -76,19 +77,16 @@ def run(
     """
     # Not at the top: these import torch, and `audit.run` is looked at by editors and notebooks.
     from audit import pipeline
-    from audit.data.groupings import parse_subgroups
 
     asked = {
         "epsilon": None if epsilon is None else _several(epsilon),
-        "subgroups": parse_subgroups(subgroups) if isinstance(subgroups, str) else tuple(subgroups),
+        "subgroups": _names(subgroups) or None,
         "model": model if model is None or isinstance(model, str) else model_name(model),
         "models": models,
         "seed": seed,
         **settings,
     }
-    options = {
-        key: _plain(value) for key, value in asked.items() if value is not None and value != ()
-    }
+    options = {key: _plain(value) for key, value in asked.items() if value is not None}
     memory = (x, y, x_test, y_test, groups, groups_test)
     _refuse_unclear_source(data, memory, settings)
     source = data if x is None else f"arrays:{name}"
@@ -162,7 +160,13 @@ def model_name(model: Callable[..., Any]) -> str:
     )
 
 
-def _several(epsilon: float | Iterable[float]) -> tuple[Any, ...]:
+def _names(subgroups: str | Sequence[str]) -> tuple[str, ...]:
+    from audit.data.groupings import parse_subgroups
+
+    return parse_subgroups(subgroups) if isinstance(subgroups, str) else tuple(subgroups)
+
+
+def _several(epsilon: Number | Iterable[Number]) -> tuple[Any, ...]:
     if isinstance(epsilon, Iterable) and not isinstance(epsilon, str):
         return tuple(epsilon)
     return (epsilon,)
