@@ -127,8 +127,18 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def run(config: RunConfig, out: Path, *, command_line: str, listener: Listener) -> RunOutcome:
+def run(
+    config: RunConfig,
+    out: Path,
+    *,
+    command_line: str,
+    listener: Listener,
+    data: Dataset | None = None,
+) -> RunOutcome:
     """Carry out an audit in ``out``, or continue it there.
+
+    Args:
+        data: the data set, where it is already in memory; otherwise ``config`` names it.
 
     Raises:
         BadInput: configuration or data cannot be used, or differ from those of ``out``.
@@ -139,8 +149,9 @@ def run(config: RunConfig, out: Path, *, command_line: str, listener: Listener) 
     check_out(out)
     if (out / "run.json").exists():
         refuse_changed_config(read_manifest(out), config)
-    listener.stage("loading data")
-    data = load_data(config)
+    if data is None:
+        listener.stage("loading data")
+        data = load_data(config)
     device = resolve_device(config.device)
     listener.stage("planning: noise for each epsilon")
     plan = make_plan(config, data, device=device)

@@ -125,7 +125,9 @@ def example_rows(name: str, found: ArmEstimates, data: Dataset) -> pd.DataFrame:
     for grouping in data.groupings:
         names = np.asarray(grouping.subgroups, dtype=object)
         # A grouping may carry the name of a column above ("label"): keep both.
-        column = grouping.name if grouping.name not in columns else f"group {grouping.name}"
+        column = grouping.name
+        while column in columns:
+            column = f"group {column}"
         columns[column] = names[grouping.train]
     return pd.DataFrame(columns)
 

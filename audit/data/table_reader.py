@@ -39,7 +39,7 @@ def read_table(path: Path) -> tuple[pa.Table, tuple[str, ...]]:
     is_csv = path.suffix.lower() in CSV_SUFFIXES
     try:
         table, warnings = _read_csv(path) if is_csv else (_read_parquet(path), ())
-        names = _distinct_names(path, table.column_names)
+        names = column_names(str(path), table.column_names)
     except OSError as error:
         reason = error.strerror or "the file is damaged or of another format"
         raise BadInput(
@@ -136,7 +136,12 @@ def _read_parquet(path: Path) -> pa.Table:
         ) from error
 
 
-def _distinct_names(path: Path, names: list[str]) -> list[str]:
+def column_names(source: str, names: list[str]) -> list[str]:
+    """The names without surrounding blanks; an empty one becomes ``(unnamed 1)``.
+
+    Raises:
+        BadInput: two columns have the same name.
+    """
     stripped = [name.strip() for name in names]
     unnamed = iter(range(1, len(names) + 1))
     filled = [name or f"(unnamed {next(unnamed)})" for name in stripped]
@@ -144,7 +149,7 @@ def _distinct_names(path: Path, names: list[str]) -> list[str]:
     if repeated:
         raise BadInput(
             "data",
-            str(path),
+            source,
             f"has {len(repeated)} column name(s) more than once: "
             + ", ".join(map(repr, repeated[:5])),
             "Give each column a name of its own.",

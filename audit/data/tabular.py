@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Int32, Int64
 
+from audit.data.array_examples import value_grouping
 from audit.data.columns import (
     Categories,
     Column,
@@ -50,7 +52,38 @@ def tabular(path: Path, *, label: str | None, seed: int, test_fraction: float) -
         BadInput: anything wrong with the file, the label, the split or the size.
     """
     table, warnings = read_table(path)
-    _refuse_few_rows(path, table.num_rows)
+    return table_examples(
+        table,
+        name=path.stem,
+        source=str(path),
+        label=label,
+        groups={},
+        warnings=warnings,
+        seed=seed,
+        test_fraction=test_fraction,
+    )
+
+
+def table_examples(
+    table: pa.Table,
+    *,
+    name: str,
+    source: str,
+    label: str | None,
+    groups: Mapping[str, np.ndarray],
+    warnings: tuple[str, ...] = (),
+    seed: int,
+    test_fraction: float,
+) -> Examples:
+    """The examples in a table, as :func:`tabular`.
+
+    ``source``: what messages call the place the table comes from. ``groups``: values [rows] that
+    group the examples without being features; one that is called like a column goes before it.
+
+    Raises:
+        BadInput: as :func:`tabular`.
+    """
+    _refuse_few_rows(source, table.num_rows)
     label = label_name(label, table.column_names)
     classes = read_labels(label, table[label])
     split = next((c for c in table.column_names if c.lower() == "split" and c != label), None)
@@ -59,12 +92,13 @@ def tabular(path: Path, *, label: str | None, seed: int, test_fraction: float) -
     names = tuple(name for name in table.column_names if name not in (label, split))
     columns = {name: read_column(name, table[name]) for name in names}
     usable = [column for column in columns.values() if not isinstance(column, LeftOut)]
-    encoding = encode(usable, train, source=str(path))
-    _refuse_no_feature(path, encoding.feature_names, label)
+    encoding = encode(usable, train, source=source)
+    _refuse_no_feature(source, encoding.feature_names, label)
     said = [column.warning for column in usable if column.warning]
     few = len(encoding.feature_names) <= _MOST_FEATURES_FOR_STYLES
+    groupable = tuple(dict.fromkeys((*names, *groups)))
     return Examples(
-        name=path.stem,
+        name=name,
         x_train=encoding.x_train,
         y_train=y[train],
         x_test=encoding.x_test,
@@ -72,10 +106,10 @@ def tabular(path: Path, *, label: str | None, seed: int, test_fraction: float) -
         class_names=distinct_names(classes.levels),
         feature_names=encoding.feature_names,
         input_shape=(len(encoding.feature_names),),
-        source=str(path),
+        source=source,
         licence="not stated",
         label_name=label,
-        columns=GroupColumns(names, _GroupingsOf(table, columns, train)),
+        columns=GroupColumns(groupable, _GroupingsOf(table, columns, train, groups)),
         default_subgroups=("class", "subpopulations") if few else ("class",),
         fitted_on_train=encoding.fitted,
         warnings=(*warnings, *_left_out(columns, encoding.constant), *said, *encoding.warnings),
@@ -83,11 +117,11 @@ def tabular(path: Path, *, label: str | None, seed: int, test_fraction: float) -
     )
 
 
-def _refuse_few_rows(path: Path, rows: int) -> None:
+def _refuse_few_rows(source: str, rows: int) -> None:
     if rows < _FEWEST_ROWS:
         raise BadInput(
             "data",
-            str(path),
+            source,
             f"has {rows} rows; an audit needs at least {_FEWEST_ROWS}",
             "Use more rows.",
         )
@@ -131,11 +165,11 @@ def _train_rows(
     return np.asarray(side, dtype=bool)[found.codes]
 
 
-def _refuse_no_feature(path: Path, features: tuple[str, ...], label: str) -> None:
+def _refuse_no_feature(source: str, features: tuple[str, ...], label: str) -> None:
     if not features:
         raise BadInput(
             "data",
-            str(path),
+            source,
             f"has no column to learn from beside the label {label!r}",
             "Check the separator (a comma is expected) and add columns that vary.",
         )
@@ -165,8 +199,12 @@ class _GroupingsOf:
     table: pa.Table
     columns: dict[str, Column]
     train: np.ndarray
+    groups: Mapping[str, np.ndarray]
 
     def __call__(self, name: str) -> Grouping:
+        if name in self.groups:
+            values = self.groups[name]
+            return value_grouping(name, values[self.train], values[~self.train])
         column = self.columns[name]
         if isinstance(column, LeftOut):
             column = self._despite(column)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -52,6 +55,29 @@ class DataFiles:
         )
 
 
+class _Worker(SpawnProcess):
+    """A fresh process that does not run the caller's main module.
+
+    Spawning imports ``__main__`` again in the child: a script that calls ``audit.run`` without
+    ``if __name__ == "__main__"`` would start itself over in every worker. Nothing that a worker
+    needs lives there (tasks name what they need by module), so the child is told of no main module.
+    """
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            # multiprocessing calls it with the process alone; its stubs know it as private.
+            return SpawnProcess._Popen(process_obj)  # pyright: ignore
+        finally:
+            sys.modules["__main__"] = main
+
+
+class _SpawnWorkers(SpawnContext):
+    Process = _Worker
+
+
 def cores() -> int:
     """Processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -77,7 +103,7 @@ def run_local(
     if workers <= 1:
         yield from _in_this_process(tasks, files, on_progress)
         return
-    context = multiprocessing.get_context("spawn")
+    context = _SpawnWorkers()
     steps: Any = context.Array("q", len(tasks), lock=False)
     pool = ProcessPoolExecutor(
         workers, mp_context=context, initializer=_start_worker, initargs=(files, steps)
