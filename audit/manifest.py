@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from audit import provenance
+from audit.claims import Claim
 from audit.config import RunConfig, config_digest, identity
 from audit.data.dataset import Dataset
 from audit.errors import BadInput
@@ -15,8 +16,9 @@ from audit.plan import Plan, PlannedArm
 from audit.store import SCHEMA_VERSION, read_json
 from audit.training.executors import cores
 
-# What this program reads, and of which type; "*" stands for any key. Run directories travel between
-# people, so nothing in them is believed before it is looked at.
+# What this program reads, and of which type; "*" stands for any key, "?" ends one that may be
+# absent. Run directories travel between people: nothing in them is believed before it is looked at.
+_CLAIM: dict[str, Any] = {"epsilon?": float, "delta?": float, "claimed_by?": str}
 _SHAPE: dict[str, Any] = {
     "schema_version": int,
     "status": str,
@@ -43,7 +45,10 @@ _SHAPE: dict[str, Any] = {
     "inclusion": {"design": str, "p": float, "adjacency": str},
     "model": {"name": str, "description": str},
     "engine": {"*": {"name": str, "why": str}},
-    "arms": {"*": {"kind": str, "hyperparameters": dict, "sample_rate": float, "steps": int}},
+    "arms": {
+        "*": {"kind": str, "hyperparameters": dict, "sample_rate?": float, "steps?": int, **_CLAIM}
+    },
+    "judged_by?": _CLAIM,
     "plan": {"models": int, "cohort_size": int, "cohorts": list},
     "shards": {"*": {"sha256": str, "seconds": float}},
     "cross_check": {"*": {"passed": bool, "model": int, "against": str, "tolerance": float}},
@@ -76,8 +81,9 @@ def _check(value: Any, shape: Any, name: str, run: Path) -> None:
             if key == "*":
                 for each, found in value.items():
                     _check(found, inner, f"{name}.{each}", run)
-            else:
-                _check(value.get(key), inner, f"{name}.{key}", run)
+            elif not key.endswith("?") or key[:-1] in value:
+                field = key.removesuffix("?")
+                _check(value.get(field), inner, f"{name}.{field}", run)
         return
     # JSON writes 1.0 and 1 alike; a bool is an int to Python, but not to a reader.
     allowed = (int, float) if shape is float else (shape,)
@@ -120,6 +126,7 @@ def new_manifest(
         },
         "engine": {a.name: {"name": a.engine, "why": a.engine_reason} for a in plan.arms},
         "arms": {arm.name: describe_arm(arm, n) for arm in plan.arms},
+        "judged_by": describe_claim(replace(plan.judged_by, curve=None)),
         "plan": {
             "models": plan.models,
             "models_reason": plan.models_reason,
@@ -159,33 +166,44 @@ def describe_data(data: Dataset) -> dict[str, Any]:
 
 
 def describe_arm(planned: PlannedArm, n: int) -> dict[str, Any]:
-    """One arm's section of ``run.json``: all that a third party needs to reconvert its ε."""
-    arm = planned.arm
+    """One arm's section of ``run.json``: all that a third party needs to reconvert its ε.
+
+    ``kind`` is ``dp`` for an arm that claims (ε, δ), however it is trained, else ``standard``.
+    """
+    arm, claim = planned.arm, planned.claim
     described: dict[str, Any] = {
-        "kind": arm.kind,
+        "kind": "standard" if claim is None else "dp",
         "hyperparameters": planned.hyperparameters.model_dump(exclude={"tuning"}),
         "tuning": planned.hyperparameters.tuning,
         "sample_rate": arm.sample_rate,
         "steps": arm.steps,
         "expected_batch_size": arm.expected_batch_size,
     }
-    if planned.mechanism is None or planned.curve is None:
-        return described
-    mechanism = asdict(planned.mechanism)
-    return {
-        **described,
-        "epsilon": mechanism.pop("target_epsilon"),
-        "epsilon_achieved": mechanism.pop("epsilon"),
-        **mechanism,
-        "clip_norm": arm.clip_norm,
-        "delta_times_n": planned.mechanism.delta * n,
-        "in_out_epsilon": planned.in_out_epsilon,
-        "in_out_delta": planned.in_out_delta,
-        "privacy_curve": {
-            "epsilon": planned.curve.epsilon.tolist(),
-            "delta": planned.curve.delta.tolist(),
-        },
+    if planned.mechanism is not None:
+        mechanism = asdict(planned.mechanism)
+        del mechanism["target_epsilon"]
+        described |= {"epsilon_achieved": mechanism.pop("epsilon"), **mechanism}
+        described["clip_norm"] = arm.clip_norm
+    if claim is not None:
+        described |= {**describe_claim(claim), "delta_times_n": claim.delta * n}
+    return described
+
+
+def describe_claim(claim: Claim) -> dict[str, Any]:
+    """A claim in ``run.json``; ``privacy_curve`` is there where more than (ε, δ) is known."""
+    described: dict[str, Any] = {
+        "epsilon": claim.epsilon,
+        "delta": claim.delta,
+        "claimed_by": claim.source,
+        "in_out_epsilon": claim.in_out_epsilon,
+        "in_out_delta": claim.in_out_delta,
     }
+    if claim.curve is not None:
+        described["privacy_curve"] = {
+            "epsilon": claim.curve.epsilon.tolist(),
+            "delta": claim.curve.delta.tolist(),
+        }
+    return described
 
 
 def note_other_versions(manifest: dict[str, Any]) -> None:

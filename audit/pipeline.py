@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from audit import provenance
-from audit.analysis import ArmOutputs, analyse
+from audit.analysis import AnalysedArm, ArmOutputs, analyse
 from audit.config import RunConfig, config_digest, make_config, read_config
 from audit.data.dataset import Dataset
 from audit.data.registry import load
@@ -23,7 +23,7 @@ from audit.manifest import (
     refuse_changed_config,
     refuse_changed_data,
 )
-from audit.plan import Plan, make_plan, preset
+from audit.plan import Plan, PlannedArm, make_plan, preset
 from audit.report.document import document
 from audit.report.findings import exit_code, findings
 from audit.report.render import render_html
@@ -223,7 +223,8 @@ def finish(store: RunDirectory, plan: Plan, data: Dataset, listener: Listener) -
     listener.stage("estimating")
     start = time.perf_counter()
     outputs = {arm.name: read_outputs(store.path, store.manifest, arm.name) for arm in plan.arms}
-    results = analyse(plan, data, outputs)
+    arms = [analysed(arm) for arm in plan.arms]
+    results = analyse(arms, plan.judged_by, data, outputs, seed=plan.config.seed)
     manifest = store.manifest
     summary = {**results.summary, "findings": findings(results.summary, manifest)}
     results = replace(results, summary=summary)
@@ -241,6 +242,19 @@ def finish(store: RunDirectory, plan: Plan, data: Dataset, listener: Listener) -
     listener.stage("drawing the report")
     report = write_report(store.path)
     return RunOutcome(store.path, report, manifest, summary, exit_code(summary["findings"]))
+
+
+def analysed(planned: PlannedArm) -> AnalysedArm:
+    """What the analysis needs to know of a planned arm."""
+    if planned.mechanism is None:
+        return AnalysedArm(planned.name, planned.claim)
+    native = {
+        "noise_multiplier": planned.mechanism.noise_multiplier,
+        "sample_rate": planned.arm.sample_rate,
+        "steps": planned.arm.steps,
+        "clip_norm": planned.arm.clip_norm,
+    }
+    return AnalysedArm(planned.name, planned.claim, native)
 
 
 def write_report(path: Path, *, full_subgroups: bool = False) -> Path:

@@ -6,20 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from audit.accounting import (
-    Mechanism,
-    PrivacyCurve,
-    calibrate,
-    check_delta,
-    default_delta,
-    privacy_curve,
-    swap_curve,
-)
+from audit.accounting import Mechanism, calibrate, check_delta, default_delta, privacy_curve
+from audit.claims import ALPHA, STANDARD, Claim, make_claim, strictest
 from audit.config import ArmConfig, RunConfig, read_config
 from audit.data.dataset import Dataset
 from audit.errors import BadInput
 from audit.estimates.dp_test import power_to_refute
-from audit.inclusion import neighbour_guarantee
 from audit.resources import resource_dir
 from audit.seeds import Purpose, generator
 from audit.training.arms import Arm, dp_arm_name
@@ -29,8 +21,6 @@ from audit.training.models import Mlp, Model, make_model
 from audit.training.network import Network, batch_norm_explanation
 from audit.training.opacus_loop import refuse_unsafe_layers
 
-STANDARD = "standard"
-ALPHA = 0.05
 # `--models auto`: from the least that gives stable estimates to what two cores train in minutes.
 _FEWEST_MODELS, _MOST_MODELS = 200, 400
 # A cohort's parameters, momenta and noise should stay in a core's second-level cache.
@@ -40,21 +30,18 @@ _SMALLEST_COHORT, _LARGEST_COHORT = 5, 25
 
 @dataclass(frozen=True)
 class PlannedArm:
-    """An arm with everything a report says of it. DP fields are None for the standard arm.
+    """An arm with everything a report says of it.
 
-    ``in_out_epsilon``, ``in_out_delta`` and ``curve`` are what the mechanism guarantees between "i
-    in" and "i out" under the inclusion design: the mechanism's own under ``poisson``, those of a
-    swap under ``fixed``.
+    ``claim``: what it claims; None for an arm that claims nothing. ``mechanism``: how DP-SGD backs
+    the claim; None where the claim is not one of DP-SGD.
     """
 
     arm: Arm
     hyperparameters: ArmConfig
     engine: Engine
     engine_reason: str
+    claim: Claim | None = None
     mechanism: Mechanism | None = None
-    in_out_epsilon: float | None = None
-    in_out_delta: float | None = None
-    curve: PrivacyCurve | None = None
 
     @property
     def name(self) -> str:
@@ -63,19 +50,20 @@ class PlannedArm:
 
 @dataclass(frozen=True)
 class Plan:
-    """All constants of a run."""
+    """All constants of a run.
+
+    ``judged_by``: the claim that the standard arm is held against: the strictest of the run's arms,
+    or, where no arm claims anything, the smallest ε that was asked about.
+    """
 
     config: RunConfig
     model: Model
     arms: tuple[PlannedArm, ...]
+    judged_by: Claim
     models: int
     models_reason: str
     cohort_size: int
     tasks: tuple[CohortTask, ...]
-
-    @property
-    def dp_arms(self) -> tuple[PlannedArm, ...]:
-        return tuple(arm for arm in self.arms if arm.mechanism is not None)
 
 
 def preset(data: str) -> dict[str, Any]:
@@ -125,10 +113,14 @@ def make_plan(config: RunConfig, data: Dataset, *, device: str) -> Plan:
     engine, reason = _engine(config, model)
     arms = [_standard_arm(config, n, engine, reason)]
     arms += [_dp_arm(config, epsilon, delta, n, engine, reason) for epsilon in config.epsilon]
-    models, models_reason = _models(config, arms, n)
+    asked = make_claim(
+        min(config.epsilon), delta, design=config.design, source="asked about; no arm claims it"
+    )
+    judged_by = strictest([arm.claim for arm in arms], asked=asked)
+    models, models_reason = _models(config, judged_by, n)
     size = _cohort_size(config, model, models)
     tasks = _tasks(config, model, arms, models, size, device)
-    return Plan(config, model, tuple(arms), models, models_reason, size, tasks)
+    return Plan(config, model, tuple(arms), judged_by, models, models_reason, size, tasks)
 
 
 def _refuse_augmentation(config: RunConfig, model: Model) -> None:
@@ -206,19 +198,13 @@ def _dp_arm(
     curve = privacy_curve(
         mechanism.noise_multiplier, sample_rate=constants.sample_rate, steps=constants.steps
     )
-    in_out = neighbour_guarantee(epsilon, delta, config.design)
+    claim = make_claim(
+        epsilon, delta, design=config.design, source=mechanism.accountant, curve=curve
+    )
     arm = _arm(dp_arm_name(epsilon), settings, config, n, mechanism.noise_multiplier)
     if (arm.sample_rate, arm.steps) != (mechanism.sample_rate, mechanism.steps):
         raise AssertionError("the accountant was asked about another mechanism than is trained")
-    return PlannedArm(
-        arm,
-        settings,
-        engine,
-        reason,
-        mechanism,
-        *in_out,
-        curve if config.design == "poisson" else swap_curve(curve),
-    )
+    return PlannedArm(arm, settings, engine, reason, claim, mechanism)
 
 
 def _arm(
@@ -247,30 +233,27 @@ def _arm(
     )
 
 
-def _models(config: RunConfig, arms: list[PlannedArm], n: int) -> tuple[int, str]:
+def _models(config: RunConfig, judged_by: Claim, n: int) -> tuple[int, str]:
     """Number of models per arm; ``auto`` asks how many the test of the strictest claim needs."""
     if config.models != "auto":
         return config.models, "asked for"
-    strictest = min((a for a in arms if a.mechanism), key=lambda a: a.in_out_epsilon or math.inf)
-    assert strictest.in_out_epsilon is not None
-    assert strictest.in_out_delta is not None
     for models in range(_FEWEST_MODELS, _MOST_MODELS + 1, 20):
         power = power_to_refute(
             models,
             n,
             config.inclusion_probability,
-            strictest.in_out_epsilon,
-            strictest.in_out_delta,
+            judged_by.in_out_epsilon,
+            judged_by.in_out_delta,
             ALPHA,
         )
         if power >= 0.8:
             return (
                 models,
                 f"the fewest (from {_FEWEST_MODELS}) with {power:.0%} power to refute "
-                f"{strictest.name} on an example memorized as a standard model memorizes",
+                f"ε = {judged_by.epsilon:g} on an example memorized as a standard model memorizes",
             )
     return _FEWEST_MODELS, (
-        f"the default; refuting {strictest.name} with 80 % power would take more than "
+        f"the default; refuting ε = {judged_by.epsilon:g} with 80 % power would take more than "
         f"{_MOST_MODELS} models"
     )
 

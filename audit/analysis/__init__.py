@@ -1,6 +1,6 @@
 """From what the models did to the tables and the summary of a run."""
 
-from audit.analysis.arms import ArmOutputs
+from audit.analysis.arms import AnalysedArm, ArmOutputs
 from audit.analysis.run import analyse
 
-__all__ = ["ArmOutputs", "analyse"]
+__all__ = ["AnalysedArm", "ArmOutputs", "analyse"]

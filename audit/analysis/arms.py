@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
+from audit.claims import ALPHA, Claim
 from audit.data.dataset import Dataset
 from audit.estimates.above_bound import AboveBound, above_bound
 from audit.estimates.accuracy import (
@@ -30,11 +32,20 @@ from audit.estimates.memorization import (
     share_above,
 )
 from audit.estimates.result import to_json_number
-from audit.plan import ALPHA, PlannedArm
 
 MEMORIZED = 0.25
 """mem from which an example counts as memorized (Feldman & Zhang 2020, §3.1)."""
 _MOST_WITNESSES = 10
+
+
+@dataclass(frozen=True)
+class AnalysedArm:
+    """What the analysis needs to know of an arm: its name, what it claims if it claims anything,
+    and the ``native`` parameters of its training that the summary repeats."""
+
+    name: str
+    claim: Claim | None = None
+    native: Mapping[str, float | int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,20 +61,20 @@ class ArmOutputs:
 
 @dataclass(frozen=True)
 class ArmEstimates:
-    """The estimates of one arm. ``judged_by`` is the DP arm whose claim it is held against:
-    itself; for the standard arm, that of the run's smallest ε."""
+    """The estimates of one arm, and the claim it was held against: its own, or, for an arm that
+    claims nothing, the strictest one of the run."""
 
     memorization: Memorization
     test: DpTest
     above: AboveBound
     influence: InfluencePairs
-    judged_by: PlannedArm
+    judged_by: Claim
 
 
-def estimate_arm(outputs: ArmOutputs, judged_by: PlannedArm) -> ArmEstimates:
-    """Memorization, test against the claim of ``judged_by``, and influence."""
+def estimate_arm(outputs: ArmOutputs, judged_by: Claim) -> ArmEstimates:
+    """Memorization, test against ``judged_by``, and influence."""
     mem = memorization(outputs.membership, outputs.train_correct)
-    epsilon, delta = claim(judged_by)
+    epsilon, delta = judged_by.in_out_epsilon, judged_by.in_out_delta
     test = dp_verdict(
         mem.n_in,
         mem.correct_in,
@@ -87,13 +98,6 @@ def estimate_arm(outputs: ArmOutputs, judged_by: PlannedArm) -> ArmEstimates:
     return ArmEstimates(mem, test, above, pairs, judged_by)
 
 
-def claim(arm: PlannedArm) -> tuple[float, float]:
-    """(ε, δ) of "in" against "out" that a DP arm claims under the run's inclusion design."""
-    assert arm.in_out_epsilon is not None
-    assert arm.in_out_delta is not None
-    return arm.in_out_epsilon, arm.in_out_delta
-
-
 def example_rows(name: str, found: ArmEstimates, data: Dataset) -> pd.DataFrame:
     """One row per training example, as in results/examples.parquet."""
     mem = found.memorization
@@ -113,7 +117,7 @@ def example_rows(name: str, found: ArmEstimates, data: Dataset) -> pd.DataFrame:
         "mem": mem.mem,
         "mem_low": mem.low,
         "mem_high": mem.high,
-        "bound": dp_bound(*claim(found.judged_by))(mem.p_out),
+        "bound": dp_bound(found.judged_by.in_out_epsilon, found.judged_by.in_out_delta)(mem.p_out),
         "tradeoff_bound": tradeoff,
         "verdict": np.where(found.test.refuted, "violates", "not_refuted"),
         "exposure": np.full(n, np.nan),
@@ -142,12 +146,17 @@ def influence_rows(name: str, pairs: InfluencePairs) -> pd.DataFrame:
     )
 
 
-def arm_summary(planned: PlannedArm, outputs: ArmOutputs, found: ArmEstimates) -> dict[str, Any]:
+def arm_summary(arm: AnalysedArm, outputs: ArmOutputs, found: ArmEstimates) -> dict[str, Any]:
     """One arm's part of results/summary.json."""
     member, correct = outputs.membership, outputs.train_correct
     mem = found.memorization
-    _, delta = claim(found.judged_by)
-    certified = certified_epsilon(mem.n_in, mem.correct_in, mem.n_out, mem.correct_out, delta=delta)
+    certified = certified_epsilon(
+        mem.n_in,
+        mem.correct_in,
+        mem.n_out,
+        mem.correct_out,
+        delta=found.judged_by.in_out_delta,
+    )
     summary: dict[str, Any] = {
         "accuracy_test": accuracy(outputs.test_correct).to_json(),
         "accuracy_included": accuracy_included(member, correct).to_json(),
@@ -166,15 +175,8 @@ def arm_summary(planned: PlannedArm, outputs: ArmOutputs, found: ArmEstimates) -
         "influence": _influence_summary(found.influence),
         "above_bound": _above_summary(found.above),
     }
-    if planned.mechanism is not None:
-        summary |= {
-            "epsilon": planned.mechanism.target_epsilon,
-            "delta": planned.mechanism.delta,
-            "noise_multiplier": planned.mechanism.noise_multiplier,
-            "sample_rate": planned.arm.sample_rate,
-            "steps": planned.arm.steps,
-            "clip_norm": planned.arm.clip_norm,
-        }
+    if arm.claim is not None:
+        summary |= {"epsilon": arm.claim.epsilon, "delta": arm.claim.delta, **arm.native}
     return summary
 
 

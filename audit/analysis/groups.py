@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from audit.analysis.arms import ArmOutputs
+from audit.claims import STANDARD
 from audit.data.dataset import Dataset, Grouping
 from audit.estimates.heterogeneity import heterogeneity
 from audit.estimates.rates import group_rates
@@ -23,7 +24,6 @@ from audit.estimates.subgroups import (
     subgroup_mean_memorization,
 )
 from audit.estimates.trend import Trend, trend
-from audit.plan import STANDARD
 from audit.seeds import Purpose, generator
 
 EQUIVALENCE_MARGIN = 0.05
@@ -95,7 +95,7 @@ def _table(
         memorizations[arm] = mem
         columns |= _with_limits(f"mem_{arm}", mem.mean, mem.low, mem.high)
         columns[f"exposure_{arm}"] = np.full(size, np.nan)
-        if arm == STANDARD:
+        if arm == STANDARD or STANDARD not in outputs:
             continue
         loss = subgroup_loss(outputs[STANDARD].test_correct, out.test_correct, grouping.test, size)
         losses[arm] = loss
@@ -118,18 +118,22 @@ def _trends(
     losses: dict[str, SubgroupLoss],
     memorizations: dict[str, SubgroupMemorization],
 ) -> list[dict[str, Any]]:
-    """Trend of each DP arm's loss and of the standard arm's memorization with log₂ frequency."""
+    """Trend of each DP arm's loss and of the standard arm's memorization with log₂ frequency.
+
+    Without a standard arm, of each arm's own memorization.
+    """
     n_train = grouping.train_counts()
-    difficulty = _difficulty(grouping, outputs[STANDARD])
     found = []
     for arm, loss in losses.items():
         error = _positive(loss.pooled_error)
         plain = trend(loss.mean, error, n_train)
+        difficulty = _difficulty(grouping, outputs[STANDARD])
         adjusted = trend(loss.mean, error, n_train, difficulty=difficulty)
         found.append(_trend_record(grouping, f"loss_{arm}", arm, plain, adjusted))
-    mem = memorizations[STANDARD]
-    plain = trend(mem.mean, _positive(mem.pooled_error), n_train)
-    found.append(_trend_record(grouping, f"mem_{STANDARD}", STANDARD, plain, None))
+    for arm in [STANDARD] if STANDARD in outputs else list(outputs):
+        mem = memorizations[arm]
+        plain = trend(mem.mean, _positive(mem.pooled_error), n_train)
+        found.append(_trend_record(grouping, f"mem_{arm}", arm, plain, None))
     return found
 
 

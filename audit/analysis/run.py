@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from audit.analysis.arms import (
+    AnalysedArm,
     ArmEstimates,
     ArmOutputs,
     arm_summary,
@@ -16,29 +18,36 @@ from audit.analysis.arms import (
     loss_summary,
 )
 from audit.analysis.groups import analyse_groups
+from audit.claims import STANDARD, Claim
 from audit.data.dataset import Dataset
-from audit.plan import STANDARD, Plan
 from audit.results import Results
 
 
-def analyse(plan: Plan, data: Dataset, outputs: dict[str, ArmOutputs]) -> Results:
-    """Every estimate of the run; the summary still lacks ``findings``.
+def analyse(
+    arms: Sequence[AnalysedArm],
+    judged_by: Claim,
+    data: Dataset,
+    outputs: dict[str, ArmOutputs],
+    *,
+    seed: int,
+) -> Results:
+    """Every estimate of a run; the summary still lacks ``findings``.
 
-    The standard arm is compared with the smallest ε of the run: what DP would have forbidden.
+    An arm that claims nothing is held against ``judged_by``: what that claim would have forbidden.
+    Accuracy losses need the standard arm; without one there are none. ``seed``: the run's, for the
+    random relabellings of the test of equal losses.
     """
-    strictest = min(plan.dp_arms, key=lambda arm: arm.in_out_epsilon or 0.0)
     found: dict[str, ArmEstimates] = {}
-    arms: dict[str, Any] = {}
-    for planned in plan.arms:
-        judged_by = planned if planned.mechanism is not None else strictest
-        found[planned.name] = estimate_arm(outputs[planned.name], judged_by)
-        arms[planned.name] = arm_summary(planned, outputs[planned.name], found[planned.name])
-        if planned.mechanism is not None:
-            arms[planned.name]["loss"] = loss_summary(outputs[STANDARD], outputs[planned.name])
-    groups = analyse_groups(data, outputs, seed=plan.config.seed)
+    summaries: dict[str, Any] = {}
+    for arm in arms:
+        found[arm.name] = estimate_arm(outputs[arm.name], arm.claim or judged_by)
+        summaries[arm.name] = arm_summary(arm, outputs[arm.name], found[arm.name])
+        if arm.claim is not None and STANDARD in outputs:
+            summaries[arm.name]["loss"] = loss_summary(outputs[STANDARD], outputs[arm.name])
+    groups = analyse_groups(data, outputs, seed=seed)
     summary = {
-        "models": plan.models,
-        "arms": arms,
+        "models": len(outputs[arms[0].name].membership),
+        "arms": summaries,
         "trends": groups.trends,
         "disparity": groups.disparity,
         "fairlearn": groups.rates,

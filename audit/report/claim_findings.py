@@ -26,6 +26,7 @@ from audit.report.words import (
     number,
     part,
     percent,
+    private_arms,
     probability,
 )
 
@@ -39,14 +40,15 @@ def claimed(arm: str, test: Mapping[str, Any], run: Mapping[str, Any]) -> str:
     """The tested claim: "ε = 2, δ = 0.00038".
 
     Under ``fixed`` inclusion the claimed ε and what it says about a swap: "ε = 2 (tested as
-    ε = 4, δ = 0.0032 between in and out, a swap)". The standard arm is held against the strictest.
+    ε = 4, δ = 0.0032 between in and out, a swap)". The standard arm is held against the strictest,
+    or, where no arm claims anything, against the ε that was asked about.
     """
     tested = f"ε = {general(test.get('epsilon'))}, δ = {general(test.get('delta'), 2)}"
     if not is_swap(run):
         return tested
     private = [f for f in run.get("arms", {}).values() if f.get("kind") == "dp"]
-    own = run.get("arms", {}).get(arm, {})
-    facts = own if own in private else min(private, key=lambda f: f["epsilon"], default={})
+    own, asked = run.get("arms", {}).get(arm, {}), run.get("judged_by") or {}
+    facts = own if own in private else min(private, key=lambda f: f["epsilon"], default=asked)
     return f"ε = {general(facts.get('epsilon'))} (tested as {tested} between in and out, a swap)"
 
 
@@ -123,7 +125,7 @@ def claim(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
         f"Does {arm_words(arm, run)} keep its privacy claim?",
         text,
         verdict,
-        _test_method(test, run),
+        _test_method(result, run),
         estimate=certified(result),
         threshold=test.get("epsilon"),
         fails=fails,
@@ -147,8 +149,12 @@ def forbidden(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> J
     elif verdict == "consistent" and not lost:
         text = (
             f"Nothing that {label} does was found to break {said}, although it makes no "
-            "such claim: on these data there is little memorization for privacy to prevent, "
-            "and finding none in the private models says little."
+            "such claim: on these data there is little memorization for privacy to prevent"
+            + (
+                ", and finding none in the private models says little."
+                if private_arms(summary, run)
+                else "."
+            )
         )
     else:
         verdict = "could_not_tell"
@@ -159,11 +165,24 @@ def forbidden(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> J
         f"What would privacy have forbidden {label}?",
         text,
         verdict,
-        _test_method(test, run),
+        _test_method(result, run),
         estimate=certified(result),
         threshold=test.get("epsilon"),
         inconclusive=verdict == "could_not_tell",
     )
+
+
+_CAP_OF = {
+    True: "the accountant's privacy curve; examples beyond the curve, in either direction: exact "
+    "test, a Holm family of its own at 5 %",
+    False: "(ε, δ) alone, the privacy curve behind it not being known; examples beyond it: the "
+    "test of the claim",
+}
+
+
+def has_curve(result: Mapping[str, Any]) -> bool:
+    """Whether the arm was also held against a whole privacy curve, not only against (ε, δ)."""
+    return finite((result.get("above_bound") or {}).get("tradeoff_cap"))
 
 
 def largest(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
@@ -171,11 +190,11 @@ def largest(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Jso
     is *inconclusive*, never *holds*."""
     result = summary["arms"][arm]
     mem, above = result.get("mem_max"), result.get("above_bound") or {}
-    has_curve = finite(above.get("tradeoff_cap"))
-    cap = part(above, "tradeoff_cap" if has_curve else "memorization_cap")
-    bound = "the trade-off bound" if has_curve else "the bound e^ε allows"
+    curve = has_curve(result)
+    cap = part(above, "tradeoff_cap" if curve else "memorization_cap")
+    bound = "the trade-off bound" if curve else "the bound e^ε allows"
     bound += " between in and out" if is_swap(run) else ""
-    beyond = _beyond_curve(result) if has_curve else result.get("n_refuted") or 0
+    beyond = _beyond_curve(result) if curve else result.get("n_refuted") or 0
     shown = f"The largest memorization in {arm_words(arm, run)} is {estimate(mem)}"
     if beyond:
         verdict = "fails"
@@ -190,13 +209,13 @@ def largest(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Jso
         verdict, text = "inconclusive", f"{text[:-1]}; but {_lost(lost, summary)}."
     return finding(
         f"largest-memorization-{arm}",
-        f"Is the largest memorization in {arm_words(arm, run)} under what the accounting allows?",
+        f"Is the largest memorization in {arm_words(arm, run)} under what "
+        f"{'the accounting' if curve else 'the claim'} allows?",
         text,
         verdict,
         "largest p_in − p_out, 95 % limits for the largest true one (Newcombe's score, corrected "
-        "for the choice among all examples), against the cap from the accountant's privacy curve; "
-        "examples beyond the curve, in either direction: exact test, a Holm family of its own at "
-        "5 %; an excess is called chance only where the test of the claim has 80 % power",
+        f"for the choice among all examples), against the cap from {_CAP_OF[curve]}; an excess is "
+        "called chance only where the test of the claim has 80 % power",
         estimate=mem,
         threshold=cap,
         fails=verdict == "fails",
@@ -290,11 +309,17 @@ def _numbers(witnesses: list[str]) -> str:
     return f"number{'' if len(witnesses) == 1 else 's'} {joined(witnesses)}"
 
 
-def _test_method(test: Mapping[str, Any], run: Mapping[str, Any]) -> str:
+def _test_method(result: Mapping[str, Any], run: Mapping[str, Any]) -> str:
+    test = result.get("test") or {}
+    curve = (
+        "; the privacy curve is tested beside it, a second Holm family at 5 %"
+        if has_curve(result)
+        else ""
+    )
     scale = "; value and threshold are ε between in and out (a swap)" if is_swap(run) else ""
     return (
         "exact test of p_in against p_out per example, both outcomes and both directions, "
         f"{test.get('correction') or 'Holm'} over {count(test.get('hypotheses'))} hypotheses at "
-        f"{percent(test.get('alpha'), 0)}; smallest p = {general(test.get('smallest_p'), 2)}; the "
-        f"privacy curve is tested beside it, a second Holm family at 5 %{scale}"
+        f"{percent(test.get('alpha'), 0)}; smallest p = {general(test.get('smallest_p'), 2)}"
+        f"{curve}{scale}"
     )

@@ -13,6 +13,7 @@ from audit.report.words import (
     finite,
     general,
     is_swap,
+    name,
     number,
     percent,
     private_arms,
@@ -22,26 +23,54 @@ CURVE_ROWS = 8
 # Under `fixed` inclusion ε is on two scales: the claim's (add/remove) and that of a swap.
 BETWEEN = ", between in and out"
 _FLOOR = 1e-12
+_UNKNOWN = "–"
 
 _MOST = "Most memorization e^ε allows any example"
 _MOST_CURVE = "Most the whole privacy curve allows"
 _FORBIDS = "Examples for which e^ε forbids anything"
 _IN_OUT = frozenset({_MOST, _MOST_CURVE, _FORBIDS})
+
+
+def _source(facts: Json) -> str:
+    """Who states a claim that no accountant of this tool computed."""
+    if facts.get("accountant"):
+        return _UNKNOWN
+    return name(facts.get("claimed_by") or "not recorded", 200)
+
+
+def _known(value: object, digits: int = 3, write: Callable[[Any, int], str] = general) -> str:
+    """A number of the mechanism; a claim of (ε, δ) alone has none."""
+    return write(value, digits) if finite(value) else _UNKNOWN
+
+
 # One row: label, and its cell from (run.arms[arm], summary.arms[arm].above_bound).
 _ROWS: tuple[tuple[str, Callable[[Json, Json], str]], ...] = (
     ("ε claimed", lambda f, _: general(f.get("epsilon"))),
-    ("ε achieved by the noise used", lambda f, _: general(f.get("epsilon_achieved"), 4)),
+    ("Where the claim comes from", lambda f, _: _source(f)),
+    ("ε achieved by the noise used", lambda f, _: _known(f.get("epsilon_achieved"), 4)),
     ("δ", lambda f, _: general(f.get("delta"), 3)),
     ("δ × number of training examples", lambda f, _: number(f.get("delta_times_n"), 2)),
     ("ε, δ between “in” and “out” in this design", lambda f, _: _in_out(f)),
-    ("Accountant", lambda f, _: str(f.get("accountant") or "not recorded")),
-    ("Noise multiplier", lambda f, _: general(f.get("noise_multiplier"), 4)),
-    ("Sampling rate per step (Poisson)", lambda f, _: general(f.get("sample_rate"), 4)),
-    ("Steps", lambda f, _: count(f.get("steps"))),
-    ("Clipping norm", lambda f, _: general(f.get("clip_norm"))),
+    ("Accountant", lambda f, _: str(f.get("accountant") or _UNKNOWN)),
+    ("Noise multiplier", lambda f, _: _known(f.get("noise_multiplier"), 4)),
+    ("Sampling rate per step (Poisson)", lambda f, _: _known(f.get("sample_rate"), 4)),
+    ("Steps", lambda f, _: count(f["steps"]) if finite(f.get("steps")) else _UNKNOWN),
+    ("Clipping norm", lambda f, _: _known(f.get("clip_norm"))),
     (_MOST, lambda _, a: number(a.get("memorization_cap"))),
-    (_MOST_CURVE, lambda _, a: number(a.get("tradeoff_cap"))),
+    (_MOST_CURVE, lambda _, a: _known(a.get("tradeoff_cap"), 3, number)),
     (_FORBIDS, lambda _, a: percent(a.get("informative_share"))),
+)
+
+
+_NATIVE = (
+    "The native parameters (noise multiplier, sampling rate, steps, clipping norm) let a third "
+    "party convert the claim with another accountant. ε printed by different accountants is not "
+    "comparable."
+)
+_NOT_NATIVE = (
+    "Where only (ε, δ) is stated, nothing here lets a third party compute it again: ask for the "
+    "mechanism, its parameters and the accountant. ε printed by different accountants is not "
+    "comparable."
 )
 
 
@@ -55,19 +84,17 @@ def claim_section(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json | 
     inclusion = run.get("inclusion") or {}
     between = BETWEEN if is_swap(run) else ""
     rows = [
-        [label + (between if label in _IN_OUT else ""), *(cell(facts[a], above[a]) for a in arms)]
+        [label + (between if label in _IN_OUT else ""), *cells]
         for label, cell in _ROWS
+        if set(cells := [cell(facts[a], above[a]) for a in arms]) != {_UNKNOWN}
     ]
     rows.append(
         ["Neighbouring relation", *(inclusion.get("adjacency", "not recorded") for _ in arms)]
     )
     rows.append(["How it was tuned", *(str(facts[a].get("tuning", "not recorded")) for a in arms)])
     columns = [("Quantity", TEXT), *((arm_label(a, run), NUMBER) for a in arms)]
-    note = (
-        "The native parameters (noise multiplier, sampling rate, steps, clipping norm) let a third "
-        "party convert the claim with another accountant. ε printed by different accountants is "
-        "not comparable."
-    )
+    native = all(finite(facts[a].get("noise_multiplier")) for a in arms)
+    note = _NATIVE if native else _NOT_NATIVE
     blocks = [
         text(
             "A claim of (ε, δ) limits how much any one training example can change the odds of any "

@@ -20,6 +20,7 @@ from audit.report.words import (
     count,
     estimate,
     finite,
+    has_standard,
     name,
     not_estimable,
     number,
@@ -32,7 +33,7 @@ def exposed_section(
 ) -> Json | None:
     """Memorization without privacy beside accuracy loss with it, over the main grouping."""
     arms, main = private_arms(summary, run), main_grouping(subgroups)
-    if main is None or not arms or f"mem_{STANDARD}" not in subgroups:
+    if main is None or not arms or not has_standard(summary, run):
         return None
     rows = rows_of(subgroups, "grouping", main)
     blocks = [

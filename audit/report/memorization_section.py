@@ -15,6 +15,7 @@ from audit.report.claim_findings import (
     certified,
     certified_label,
     diverged,
+    has_curve,
     models_needed,
 )
 from audit.report.colours import arm_colour
@@ -30,6 +31,7 @@ from audit.report.words import (
     number,
     part,
     percent,
+    private_arms,
     probability,
 )
 
@@ -50,7 +52,10 @@ def memorization_section(
         else "",
     )
     blocks = [introduction, _estimates(run, summary), _histograms(run, summary, rows)]
-    blocks += [_plane(arm, run, arm_rows) for arm, arm_rows in rows.items()]
+    blocks += [
+        _plane(arm, run, arm_rows, curve=has_curve(summary["arms"][arm]))
+        for arm, arm_rows in rows.items()
+    ]
     return section(
         "memorization", "Memorization against what ε allows", [*blocks, _test(run, summary)]
     )
@@ -120,22 +125,53 @@ def _histograms(
     columns = [("Memorization", TEXT), *((arm_label(a, run), NUMBER) for a in rows)]
     return figure(
         charts,
-        "How many training examples are memorized how much. The dashed lines are the most that any "
-        "example could reach under the claim: by e^ε alone, and by the accountant's whole privacy "
-        "curve (trade-off cap). For standard training, which claims nothing, they show what the "
-        "strictest claim of this run would allow. Single estimates scatter around 0 by chance.",
+        f"How many training examples are memorized how much. {_caps_words(run, summary)} Single "
+        "estimates scatter around 0 by chance.",
         table("Training examples by memorization", columns, bins,
               "Empty bins are left out. “Not estimable”: in every model or in none."),
     )  # fmt: skip
 
 
-def _plane(arm: str, run: Mapping[str, Any], rows: pd.DataFrame) -> Json:
+def _caps_words(run: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    """What the dashed lines of the histograms are."""
+    arms, private = summary["arms"], private_arms(summary, run)
+    curve = any(has_curve(result) for result in arms.values())
+    by = (
+        ": by e^ε alone, and by the accountant's whole privacy curve (trade-off cap)."
+        if curve
+        else " by e^ε."
+    )
+    lines = "The dashed lines are" if curve else "The dashed line is"
+    if not private:
+        return f"{lines} the most that any example could reach under {_asked(run)}{by}"
+    text = f"{lines} the most that any example could reach under the claim{by}"
+    if len(private) < len(arms):
+        text += (
+            f" For standard training, which claims nothing, {'they show' if curve else 'it shows'} "
+            "what the strictest claim of this run would allow."
+        )
+    return text
+
+
+def _asked(run: Mapping[str, Any]) -> str:
+    """The claim that nobody makes, but that was asked about."""
+    return f"a claim of ε = {general((run.get('judged_by') or {}).get('epsilon'))}"
+
+
+def _plane(arm: str, run: Mapping[str, Any], rows: pd.DataFrame, *, curve: bool) -> Json:
     label = arm_label(arm, run)
+    own = run["arms"].get(arm, {}).get("kind") == "dp"
+    forbids = "what the claim forbids" if own or curve else f"what {_asked(run)} would forbid"
+    limits = (
+        ", lightly by the trade-off curve (solid line), darker by e^ε alone (dashed line)"
+        if curve
+        else " (beyond the dashed line)"
+    )
     drawn = chart(
         "plane",
         f"With against without each example, {label}",
         "Share of models right with the example against the share right without it, in cells of "
-        "0.05, with the limits of e^ε and of the trade-off curve",
+        f"0.05, with the limits of e^ε{' and of the trade-off curve' if curve else ''}",
         chart_data.plane(rows),
         arm_colour(arm, run),
     )
@@ -157,9 +193,8 @@ def _plane(arm: str, run: Mapping[str, Any], rows: pd.DataFrame) -> Json:
     return figure(
         [drawn],
         f"{label.capitalize()}: each square is a cell of examples, larger and darker where there "
-        "are more. On the diagonal an example makes no difference to its own label. Shaded: what "
-        "the claim forbids, lightly by the trade-off curve (solid line), darker by e^ε alone "
-        "(dashed line). Points beyond a line can be chance; the test below decides.",
+        f"are more. On the diagonal an example makes no difference to its own label. Shaded: "
+        f"{forbids}{limits}. Points beyond a line can be chance; the test below decides.",
         table(
             f"p_in by band of p_out, {label}",
             columns,
@@ -173,6 +208,10 @@ def _plane(arm: str, run: Mapping[str, Any], rows: pd.DataFrame) -> Json:
 
 def _shown_power(power: object) -> str:
     return probability(power) if finite(power) else UNTESTED
+
+
+def _of_curve(above: Json, key: str) -> str:
+    return count(above[key]) if finite(above.get(key)) else "no curve"
 
 
 _TESTED, _CERTIFIED = "ε, δ tested", "certified by the worst example (lower bound, 95 %)"
@@ -196,11 +235,11 @@ _TEST_ROWS: tuple[tuple[str, Callable[[Json, Json, Json], str]], ...] = (
     (_CERTIFIED, lambda r, _, __: number(part(certified(r), "value"), 2)),
     (
         "Point estimates above e^ε / above the trade-off curve",
-        lambda _, __, a: f"{count(a.get('count'))} / {count(a.get('above_tradeoff'))}",
+        lambda _, __, a: f"{count(a.get('count'))} / {_of_curve(a, 'above_tradeoff')}",
     ),
     (
         "Beyond the trade-off curve by more than chance, in either direction",
-        lambda _, __, a: count(a.get("above_tradeoff_significant")),
+        lambda _, __, a: _of_curve(a, "above_tradeoff_significant"),
     ),
     (
         "Examples for which e^ε forbids anything",
@@ -225,6 +264,12 @@ def _test(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json:
         cells = [cell(r, r.get("test") or {}, r.get("above_bound") or {}) for r in results]
         rows.append([shown.get(label, label), *cells])
     rows.append(["Models used", *(models for _ in arms)])
+    families = (
+        "Two families of tests are made per private arm, each with Holm at 5 %: the claim (ε, δ), "
+        "and the privacy curve of the mechanism that was accounted for."
+        if any(has_curve(result) for result in arms.values())
+        else "No privacy curve is known here, so (ε, δ) alone is tested."
+    )
     lost = [diverged(arm, summary, run) for arm in arms]
     if any(lost):
         rows.append(["Of these, diverged (they answer nothing)", *(count(k) for k in lost)])
@@ -235,8 +280,6 @@ def _test(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json:
         "Per example, for both outcomes and both directions, an exact binomial test valid at every "
         "point of the null's boundary. “Consistent” is given only where the power is at least "
         "80 %; below that the verdict is “could not tell”. No violation found is weak evidence by "
-        "itself: natural examples seldom reach what ε allows. Two families of tests are made per "
-        "private arm, each with Holm at 5 %: the claim (ε, δ), and the privacy curve of the "
-        "mechanism that was accounted for. Where the claim is refuted, the certified ε is at least "
-        "the one tested.",
+        f"itself: natural examples seldom reach what ε allows. {families} Where the claim is "
+        "refuted, the certified ε is at least the one tested.",
     )

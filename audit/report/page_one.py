@@ -19,7 +19,10 @@ from audit.report.words import (
     Json,
     arm_words,
     count,
+    counted,
+    finite,
     general,
+    has_standard,
     joined,
     name,
     part,
@@ -88,7 +91,10 @@ def _headline(
             "could_not_tell": undecided,
         }[claim["verdict"]])  # fmt: skip
     if not lines:
-        lines.append("No privacy claim was audited; the report shows what training memorizes.")
+        lines.append(
+            "No arm of this run makes a privacy claim; the report shows what training memorizes, "
+            "and what privacy would have forbidden it."
+        )
     broken = [f for f in found if f["fails"] and not f["id"].startswith(CLAIM)]
     if broken:
         lines.append(
@@ -117,7 +123,18 @@ def _claimed(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
             f"may get right in {_share(most)} of cases after having seen it{limits}. The smaller "
             "ε, the stricter the claim. The claim is about the way of training."
         )
-    return said or ["No arm of this run makes a privacy claim."]
+    return said or [_nothing_claimed(run)]
+
+
+def _nothing_claimed(run: Mapping[str, Any]) -> str:
+    asked = run.get("judged_by") or {}
+    text = "No arm of this run makes a privacy claim."
+    if not finite(asked.get("epsilon")):
+        return text
+    return (
+        f"{text} What was measured is held against ε = {general(asked['epsilon'])} all the same: "
+        "what a claim of that size would have forbidden."
+    )
 
 
 def _factor(x: float) -> str:
@@ -132,6 +149,7 @@ def _tested(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
     data, inclusion = run["data"], run.get("inclusion") or {}
     arms = list(summary["arms"])
     ways = joined([arm_words(a, run) for a in arms])
+    how = f"in each of {len(arms)} ways ({ways})" if len(arms) > 1 else f"by {ways}"
     shares, correct = (
         joined([
             f"{arm_words(a, run)} {percent(part(result.get(key), 'value'))}"
@@ -140,11 +158,11 @@ def _tested(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
         for key in ("mem_share_above_0.25", "accuracy_test")
     )  # fmt: skip
     return [
-        f"We trained {count(summary.get('models'))} models in each of {len(arms)} ways ({ways}), "
-        f"each on a random part (about {percent(inclusion.get('p'), 0)}) of the "
-        f"{count(data['n'])} training examples of “{name(data['name'])}”, and asked of each "
-        "example whether models that saw it treat it differently from models that did not. An "
-        "example is memorized if models get it right only because they have seen it.",
+        f"We trained {counted(summary.get('models'), 'model')} {how}, each on a random part (about "
+        f"{percent(inclusion.get('p'), 0)}) of the {count(data['n'])} training examples of "
+        f"“{name(data['name'])}”, and asked of each example "
+        "whether models that saw it treat it differently from models that did not. An example is "
+        " memorized if models get it right only because they have seen it.",
         f"Share of training examples memorized by 0.25 or more: {shares}. Right answers on "
         f"{count(data['n_test'])} new examples: {correct}.",
     ]
@@ -157,7 +175,9 @@ def _who_loses(
     by_id = {f["id"]: f for f in found}
     said = []
     for arm in private_arms(summary, run):
-        overall = by_id[f"loss-{arm}"]
+        overall = by_id.get(f"loss-{arm}")
+        if overall is None:
+            continue
         said.append({"label": label(overall), "words": overall["statement"]})
         for trend in summary.get("trends") or []:
             if trend["grouping"] == main and trend["outcome"] == f"loss_{arm}":
@@ -209,6 +229,15 @@ def _negated(x: float | None) -> float | None:
     return None if x is None else -x
 
 
+def _no_loss(run: Mapping[str, Any], summary: Mapping[str, Any], main: str | None) -> list[str]:
+    """Why what privacy costs was not estimated; empty where it was."""
+    private, standard = private_arms(summary, run), has_standard(summary, run)
+    if private and standard:
+        return [] if main else ["Accuracy lost by subgroups: not estimated."]
+    missing = "no private arm" if standard else "no standard arm"
+    return [f"What privacy costs in accuracy, overall or by subgroup: not estimated ({missing})."]
+
+
 def _not_covered(
     run: Mapping[str, Any], summary: Mapping[str, Any], examples: pd.DataFrame, main: str | None
 ) -> list[str]:
@@ -230,8 +259,7 @@ def _not_covered(
         "The choice of settings by looking at results, the models of standard training, and this "
         "report itself are outside every claim."
     )
-    if not private_arms(summary, run) or main is None:
-        items.append("Accuracy lost by subgroups: not estimated.")
+    items += _no_loss(run, summary, main)
     unchecked = [
         arm
         for arm in summary["arms"]

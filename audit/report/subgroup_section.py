@@ -12,8 +12,16 @@ from audit.report.blocks import chart, figure, heading, section, text
 from audit.report.colours import PRIVATE
 from audit.report.comparison_tables import comparison_tables, rate_tables
 from audit.report.frames import rows_of
-from audit.report.subgroup_tables import WORST, frequency_table, groups_table
-from audit.report.words import Json, arm_label, count, name, part, private_arms
+from audit.report.subgroup_tables import WORST, alone_table, frequency_table, groups_table
+from audit.report.words import (
+    Json,
+    arm_label,
+    count,
+    has_standard,
+    name,
+    part,
+    private_arms,
+)
 
 MOST_DRAWN = 60
 # Kinds a user asked for come first: who names columns wants to read about them.
@@ -38,8 +46,10 @@ def subgroup_section(
 ) -> Json | None:
     """Loss by subgroup and frequency; ``full``: every subgroup of every grouping."""
     arms, main = private_arms(summary, run), main_grouping(subgroups)
-    if main is None or not arms:
+    if main is None:
         return None
+    if not arms or not has_standard(summary, run):
+        return _without_loss(run, summary, subgroups, main, full)
     more = f"The pictures show “{name(main)}”; audit report --subgroups shows every grouping."
     blocks = [
         text(
@@ -58,6 +68,31 @@ def subgroup_section(
             blocks += _grouping(run, summary, rows, arm, full)
     if not full:
         blocks += [b for arm in arms if (b := frequency_table(run, subgroups, main, arm))]
+    blocks += rate_tables(run, summary, full)
+    return section("subgroups", "Accuracy by subgroup and frequency", blocks)
+
+
+def _without_loss(
+    run: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    subgroups: pd.DataFrame,
+    main: str,
+    full: bool,
+) -> Json:
+    """The section where there are no two arms to compare: accuracy and memorization by subgroup."""
+    kind = "private" if has_standard(summary, run) else "standard"
+    more = f"The table shows “{name(main)}”; audit report --subgroups shows every grouping."
+    blocks = [
+        text(
+            f"No {kind} arm is part of this run, so what privacy costs each subgroup is not "
+            "estimated. Test accuracy and mean memorization are those of the arm alone.",
+            "" if full else more,
+        )
+    ]
+    blocks += comparison_tables(run, summary)
+    for grouping in _groupings(subgroups) if full else [main]:
+        rows = rows_of(subgroups, "grouping", grouping)
+        blocks += [alone_table(rows, arm, arm_label(arm, run), full) for arm in summary["arms"]]
     blocks += rate_tables(run, summary, full)
     return section("subgroups", "Accuracy by subgroup and frequency", blocks)
 

@@ -15,6 +15,7 @@ from audit.report.words import (
     arm_label,
     bare_p,
     count,
+    estimate,
     finite,
     interval,
     name,
@@ -76,6 +77,48 @@ def _group_cells(row: Mapping[Any, Any], arm: str) -> list[str]:
         bare_p(p),
         number(row.get(f"multiplicity_{arm}"), 2),
     ]
+
+
+def alone_table(rows: pd.DataFrame, arm: str, label: str, full: bool) -> Json:
+    """Accuracy and memorization of each subgroup in one arm, the most memorized first."""
+    mem, accuracy = f"mem_{arm}", f"accuracy_{arm}"
+    ordered = rows.sort_values(mem, ascending=False, kind="stable", na_position="last")
+    keep = ordered if full or len(ordered) <= MOST_ROWS else ordered.head(WORST)
+    cells = [
+        [
+            name(r["subgroup"]),
+            count(r["n_train"]),
+            percent(r["frequency"], 2),
+            count(r["n_test"]),
+            estimate(_limits(r, accuracy, r["n_test"]), "percent"),
+            estimate(_limits(r, mem, r["n_train"])),
+        ]
+        for r in records(keep)
+    ]
+    columns = [("Subgroup", TEXT), ("n train", NUMBER), ("Share", NUMBER), ("n test", NUMBER)]
+    columns += [("Test accuracy", NUMBER), ("Mean memorization", NUMBER)]
+    note = (
+        "95 % intervals in brackets: of accuracy over models and test examples, of memorization "
+        "over models."
+    )
+    if left := len(ordered) - len(keep):
+        note += f" {count(left)} further subgroups are left out here: audit report --subgroups "
+        note += "shows all."
+    return table(
+        f"Subgroups by “{name(rows.grouping.iloc[0])}”, {label}, most memorized first",
+        columns,
+        cells,
+        note,
+    )
+
+
+def _limits(row: Mapping[Any, Any], column: str, n: Any) -> Json:
+    return {
+        "value": row[column],
+        "low": row[f"{column}_low"],
+        "high": row[f"{column}_high"],
+        "n": n,
+    }
 
 
 def frequency_table(

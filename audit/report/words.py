@@ -172,6 +172,11 @@ def private_arms(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[str
     return [arm for arm in summary.get("arms", {}) if arms.get(arm, {}).get("kind") == "dp"]
 
 
+def has_standard(summary: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
+    """Whether an arm without a claim is there, against which accuracy losses are measured."""
+    return len(private_arms(summary, run)) < len(summary.get("arms", {}))
+
+
 def is_swap(run: Mapping[str, Any]) -> bool:
     """Whether "in" against "out" exchanges examples (``fixed`` design), so that 2ε is tested."""
     return (run.get("inclusion") or {}).get("design") == "fixed"

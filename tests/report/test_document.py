@@ -11,7 +11,11 @@ import pytest
 
 from audit.report.blocks import NUMBER, TEXT, table
 from audit.report.document import document_json
+from audit.report.findings import exit_code
+from audit.report.frames import rows_of
+from audit.report.render import render_html
 from audit.report.subgroup_section import main_grouping
+from tests.report.helpers import bare_claim, standard_only
 from tests.report.synthetic import HOSTILE, Run, e, make
 from tests.report.test_findings import BANNED
 
@@ -145,14 +149,67 @@ def test_missing_parts_give_no_empty_section_and_are_named(quiet: Run) -> None:
 
 def test_a_run_without_privacy_claims_none(quiet: Run) -> None:
     run = copy.deepcopy(quiet)
-    del run.run["arms"]["dp-2"], run.summary["arms"]["dp-2"]
-    run.summary |= {"trends": [], "disparity": []}
+    doc = standard_only(run).document()
+    page = doc["page_one"]
+    assert "No arm of this run makes a privacy claim" in page["headline"][0]
+    assert "held against ε = 2 all the same" in page["claimed"][0]
+    assert page["tested"][0].startswith("We trained 200 models by standard training, each on")
+    assert page["who_loses"] == []
+    assert "not estimated (no private arm)." in " ".join(page["not_covered"])
+    assert [c["id"] for c in page["cards"]] == ["forbidden-standard"]
+    assert "private models" not in " ".join(strings(doc))
+    assert {"claim", "exposed"}.isdisjoint(s["id"] for s in doc["sections"])
+    shown = tables(doc)
+    rows = shown["Subgroups by “style within class”, standard training, most memorized first"]
+    assert len(rows) == 50
+    assert [r[4] for r in rows if r[3] == "0"] == ["not estimable (n=0)"]
+    assert exit_code(doc["findings"]) == 0
+    assert "loss" not in {f["id"].split("-")[0] for f in doc["findings"]}
+    render_html(doc)
+
+
+def test_a_claim_of_epsilon_and_delta_alone(quiet: Run) -> None:
+    """No mechanism, no curve: nothing of either is shown as if it were known."""
+    run = bare_claim(copy.deepcopy(quiet), "claimed by <b>library</b> 3.1")
     doc = run.document()
-    assert doc["page_one"]["headline"] == [
-        "No privacy claim was audited; the report shows what training memorizes."
-    ]
-    assert {"claim", "subgroups"}.isdisjoint(s["id"] for s in doc["sections"])
-    assert any("lost by subgroups: not estimated" in s for s in doc["page_one"]["not_covered"])
+    claim = next(s for s in doc["sections"] if s["id"] == "claim")
+    (facts,) = (b for b in claim["blocks"] if b["type"] == "table")
+    cells = dict(facts["rows"])
+    assert cells["Where the claim comes from"] == "claimed by <b>library</b> 3.1"
+    assert "only (ε, δ) is stated" in facts["note"]
+    assert {"Accountant", "Noise multiplier", "Clipping norm"}.isdisjoint(cells)
+    said = " ".join(strings([doc["sections"], doc["page_one"]]))
+    assert not re.search(r"\b(trade-off cap|accountant's|solid line)\b", said)
+    assert not re.search(r"\b(nan|inf|None|NaN)\b", said)
+    test = tables(doc)["The exact test of the claim"]
+    assert ["Point estimates above e^ε / above the trade-off curve", *["0 / no curve"] * 2] in test
+    (largest,) = (f for f in doc["findings"] if f["id"] == "largest-memorization-dp-2")
+    assert (largest["verdict"], largest["threshold"]) == ("holds", 0.7618)
+    assert "curve behind it not being known" in largest["method"]
+    assert "<b>library</b>" not in render_html(doc)
+
+
+def test_a_claim_alone_can_be_violated() -> None:
+    run = bare_claim(make(seed=3, verdict="violates", hostile=False), "claimed by the user")
+    doc = run.document()
+    assert doc["page_one"]["headline"][0] == "The privacy claim of private training is violated."
+    assert exit_code(doc["findings"]) == 1
+
+
+def test_private_arms_without_a_standard_arm(quiet: Run) -> None:
+    run = copy.deepcopy(quiet)
+    del run.run["arms"]["standard"], run.summary["arms"]["standard"]
+    run.summary |= {"trends": [], "disparity": []}
+    run.examples = rows_of(run.examples, "arm", "dp-2")
+    gone = [c for c in run.subgroups if "standard" in c or "loss" in c or "multiplicity" in c]
+    run.subgroups = run.subgroups.drop(columns=gone)
+    doc = run.document()
+    assert "not estimated (no standard arm)." in " ".join(doc["page_one"]["not_covered"])
+    assert "Subgroups by “style within class”, private training, ε = 2, most memorized first" in (
+        tables(doc)
+    )
+    assert "loss-dp-2" not in {f["id"] for f in doc["findings"]}
+    render_html(doc)
 
 
 def test_a_failed_check_stands_on_page_one(quiet: Run) -> None:
