@@ -74,6 +74,8 @@ class RunDisplay:
         )
         for engine, why in dict.fromkeys((a.engine, a.engine_reason) for a in plan.arms):
             self.stage(f"engine {engine}: {why}")
+        if plan.no_private_arm:
+            self.stage(f"no private arm: {plan.no_private_arm}")
         for arm in plan.arms:
             self._bars[arm.name] = self._progress.add_task(
                 arm.name, total=plan.models, completed=done.get(arm.name, 0)

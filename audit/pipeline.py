@@ -23,15 +23,18 @@ from audit.manifest import (
     refuse_changed_config,
     refuse_changed_data,
 )
-from audit.plan import Plan, PlannedArm, make_plan, preset
+from audit.plan import Plan, make_plan, preset
+from audit.planned_arm import PlannedArm
 from audit.report.document import document
 from audit.report.findings import exit_code, findings
 from audit.report.render import render_html
 from audit.resources import resource_dir
 from audit.results import read_results, write_results
 from audit.store import RunDirectory, Shard, check_out, read_shards, write_bytes
+from audit.training.arms import Arm
 from audit.training.cohort import CohortOutput, CohortTask
 from audit.training.executors import DataFiles, cores, run_local
+from audit.training.learners import is_learner
 
 
 @runtime_checkable
@@ -67,7 +70,13 @@ def configure(file: Path | None, options: dict[str, Any]) -> RunConfig:
     """
     from_file = read_config(_config_file(file)) if file is not None else {}
     data = options.get("data", from_file.get("data", "digits"))
-    return make_config([preset(data) if isinstance(data, str) else {}, from_file, options])
+    shipped = preset(data) if isinstance(data, str) else {}
+    model = options.get("model", from_file.get("model"))
+    if isinstance(model, str) and is_learner(model):
+        # Shipped settings are those of a network; a learner would have to refuse them.
+        of_network = ("model", "hidden", "activation", "standard", "dp")
+        shipped = {field: value for field, value in shipped.items() if field not in of_network}
+    return make_config([shipped, from_file, options])
 
 
 def _config_file(file: Path) -> Path:
@@ -126,6 +135,19 @@ def resolve_device(name: str) -> str:
     return name
 
 
+def _device(config: RunConfig) -> str:
+    if not is_learner(config.model):
+        return resolve_device(config.device)
+    if config.device not in ("auto", "cpu"):
+        raise BadInput(
+            "device",
+            config.device,
+            f"is for networks; {config.model} trains itself where it chooses to",
+            "Leave it out",
+        )
+    return "cpu"
+
+
 def run(config: RunConfig, out: Path, *, command_line: str, listener: Listener) -> RunOutcome:
     """Carry out an audit in ``out``, or continue it there.
 
@@ -140,8 +162,8 @@ def run(config: RunConfig, out: Path, *, command_line: str, listener: Listener) 
         refuse_changed_config(read_manifest(out), config)
     listener.stage("loading data")
     data = load_data(config)
-    device = resolve_device(config.device)
-    listener.stage("planning: noise for each epsilon")
+    device = _device(config)
+    listener.stage("planning")
     plan = make_plan(config, data, device=device)
     with RunDirectory(out) as store:
         if (out / "run.json").exists():
@@ -214,7 +236,7 @@ def _save(store: RunDirectory, task: CohortTask, output: CohortOutput) -> None:
         output.train_margin,
         output.test_margin,
     )
-    entry = {"seconds": round(output.seconds, 3), "diverged": output.diverged}
+    entry = {"seconds": round(output.seconds, 3), "diverged": output.diverged, **output.notes}
     store.save_shard(task.key, shard, entry)
 
 
@@ -248,6 +270,7 @@ def analysed(planned: PlannedArm) -> AnalysedArm:
     """What the analysis needs to know of a planned arm."""
     if planned.mechanism is None:
         return AnalysedArm(planned.name, planned.claim)
+    assert isinstance(planned.arm, Arm)
     native = {
         "noise_multiplier": planned.mechanism.noise_multiplier,
         "sample_rate": planned.arm.sample_rate,

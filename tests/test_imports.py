@@ -32,7 +32,7 @@ FLOORS = {
     "__init__": -1,
 }
 # Modules that share a room.
-ROOM_OF = {"results": "store"}
+ROOM_OF = {"results": "store", "plan_learners": "plan", "planned_arm": "plan"}
 
 
 def room(dotted: str) -> str:

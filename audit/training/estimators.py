@@ -96,7 +96,7 @@ def train_estimators(
         BadInput: the learner fails on a model, or its answers cannot be used; it names the model.
     """
     notes, rows, diverged = Notes(), [], 0
-    learner.target  # imported before the limit is set, or its libraries escape it
+    _ = learner.target  # imported before the limit is set, or its libraries escape it
     with threadpool_limits(limits=1):
         for row, k in enumerate(models):
             raised: dict[str, str] = {}
