@@ -34,7 +34,10 @@ class _Strict(BaseModel):
 
 
 class ArmConfig(_Strict):
-    """Hyper-parameters of one arm that this tool trains by SGD. Fields, units and legal ranges: configs/README.md."""
+    """Hyper-parameters of one arm that this tool trains by SGD.
+
+    Fields, units and legal ranges: configs/README.md.
+    """
 
     learning_rate: float = Field(gt=0, le=1000)
     momentum: float = Field(default=0.0, ge=0, lt=1)
@@ -176,8 +179,9 @@ def _merged(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
     merged = dict(low)
     for key, value in high.items():
         below = merged.get(key)
-        both = isinstance(value, dict) and isinstance(below, dict)
-        merged[key] = _merged(below, value) if both else value
+        if isinstance(value, dict) and isinstance(below, dict):
+            value = _merged(below, value)
+        merged[key] = value
     return merged
 
 

@@ -222,6 +222,27 @@ def describe_claim(claim: Claim) -> dict[str, Any]:
     return described
 
 
+def learner_notes(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What the learners of each arm left to say, over all its cohorts; {} for networks.
+
+    By arm: ``margins`` (what they were computed from), ``warnings`` (by category the number of
+    models, and the first message) and ``constant`` (models that always say one class).
+    """
+    found: dict[str, Any] = {}
+    for key, entry in manifest["shards"].items():
+        if "margins" not in entry:
+            continue
+        arm = found.setdefault(
+            key.partition("/")[0], {"margins": [], "warnings": {}, "constant": 0}
+        )
+        arm["margins"] = sorted({*arm["margins"], *entry["margins"]})
+        arm["constant"] += entry.get("constant", 0)
+        for category, raised in entry.get("warnings", {}).items():
+            total = arm["warnings"].setdefault(category, {"models": 0, "first": raised["first"]})
+            total["models"] += raised["models"]
+    return found
+
+
 def note_other_versions(manifest: dict[str, Any]) -> None:
     """Record when a run goes on under other versions than it was started with."""
     now = {"tool": provenance.tool(), "versions": provenance.versions()}

@@ -17,6 +17,7 @@ from audit.data.dataset import Dataset
 from audit.data.registry import load
 from audit.errors import AuditError, BadInput, CheckFailed
 from audit.manifest import (
+    learner_notes,
     new_manifest,
     note_other_versions,
     read_manifest,
@@ -248,6 +249,10 @@ def finish(store: RunDirectory, plan: Plan, data: Dataset, listener: Listener) -
     arms = [analysed(arm) for arm in plan.arms]
     results = analyse(arms, plan.judged_by, data, outputs, seed=plan.config.seed)
     manifest = store.manifest
+    if notes := learner_notes(manifest):
+        manifest["learners"] = notes
+        for line in _warning_lines(notes, plan.models):
+            listener.stage(line)
     summary = {**results.summary, "findings": findings(results.summary, manifest)}
     results = replace(results, summary=summary)
     write_results(store.path, results)
@@ -264,6 +269,14 @@ def finish(store: RunDirectory, plan: Plan, data: Dataset, listener: Listener) -
     listener.stage("drawing the report")
     report = write_report(store.path)
     return RunOutcome(store.path, report, manifest, summary, exit_code(summary["findings"]))
+
+
+def _warning_lines(notes: dict[str, Any], models: int) -> list[str]:
+    return [
+        f"{arm}: {category} in {raised['models']} of {models} models, the first: {raised['first']}"
+        for arm, said in notes.items()
+        for category, raised in said["warnings"].items()
+    ]
 
 
 def analysed(planned: PlannedArm) -> AnalysedArm:

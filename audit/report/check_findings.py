@@ -25,7 +25,8 @@ from audit.report.words import (
 GAP_TOLERANCE = 0.01
 # With fewer models an interval from resampling them says too little for a verdict.
 _FEWEST_MODELS = 5
-_OWN_ENGINE = "opacus"
+# The reference loop itself, and learners that train themselves: no second program to check against.
+_OWN_ENGINES = frozenset({"opacus", "estimator"})
 
 
 def divergence(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Json | None:
@@ -34,17 +35,20 @@ def divergence(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> 
     if not lost:
         return None
     private = run.get("arms", {}).get(arm, {}).get("kind") == "dp"
-    text = (
-        f"{count(lost)} of {counted(models, 'model')} of {arm_words(arm, run)} ended with "
-        "non-finite parameters: a diverged model answers nothing"
-    )
+    of = f"{count(lost)} of {counted(models, 'model')} of {arm_words(arm, run)}"
+    if is_learner(arm, run):
+        text = f"{of} gave scores that are not numbers; those answers count as wrong"
+        method = "models with an undefined score for at least one example"
+    else:
+        text = f"{of} ended with non-finite parameters: a diverged model answers nothing"
+        method = "models whose parameters are not all finite after training"
     text += ", and which models diverge can itself reveal who was in." if private else "."
     return finding(
         f"diverged-{arm}",
         f"Did training end with usable models ({arm_words(arm, run)})?",
         text,
         "fails" if private else "inconclusive",
-        "models whose parameters are not all finite after training",
+        method,
         estimate={"value": lost, "n": models},
         threshold=0,
         fails=private,
@@ -88,8 +92,23 @@ def _half_width(estimate: Mapping[str, Any] | None) -> float:
 
 
 def is_reference(arm: str, run: Mapping[str, Any]) -> bool:
-    """Whether the arm was trained by the reference loop itself: nothing to cross-check."""
-    return ((run.get("engine") or {}).get(arm) or {}).get("name") == _OWN_ENGINE
+    """Whether the arm was trained by the reference itself, or by a learner that is its own: there
+    is nothing to cross-check."""
+    return _engine(arm, run).get("name") in _OWN_ENGINES
+
+
+def is_learner(arm: str, run: Mapping[str, Any]) -> bool:
+    """Whether the arm's learner trained itself: this tool saw its subsets and answers alone."""
+    return _engine(arm, run).get("name") == "estimator"
+
+
+def trained_by(arm: str, run: Mapping[str, Any]) -> str:
+    """The program behind a learner that trained itself: "scikit-learn 1.7.2"."""
+    return name(_engine(arm, run).get("trained_by") or "its own code", 200)
+
+
+def _engine(arm: str, run: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (run.get("engine") or {}).get(arm) or {}
 
 
 def check_verdict(check: Mapping[str, Any]) -> str:

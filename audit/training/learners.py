@@ -166,7 +166,7 @@ def check_learner(learner: Estimator, arm: LearnerArm) -> None:
     made = make_estimator(learner, arm, np.random.default_rng(0))
     what = _estimator_type(made)
     if what in _NOT_CLASSIFIERS:
-        raise learner.refusal(f"is a {what}, and only classifiers are audited", "Name a classifier")
+        raise learner.refusal(f"is no classifier but of type {what}", "Name a classifier")
     if arm.epsilon is not None and learner.library == "diffprivlib":
         unset = [k for k in _PUBLIC_CONSTANTS if _parameters_of(made).get(k, 0) is None]
         for name in unset:
