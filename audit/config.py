@@ -14,7 +14,6 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
-    JsonValue,
     Tag,
     ValidationError,
     field_validator,
@@ -55,14 +54,19 @@ class LearnerConfig(_Strict):
     ``adjacency`` belongs to a private learner: what its claim is about; None for the library's own.
     """
 
-    options: dict[str, JsonValue] = {}
+    options: dict[str, Any] = {}
     adjacency: Adjacency | None = None
     tuning: str = "not tuned on this data set: the learner's defaults and the options given"
 
     @field_validator("options")
     @classmethod
-    def _finite(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        json.dumps(value, allow_nan=False)  # raises ValueError
+    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                "takes finite numbers, texts, true, false, lists and tables"
+            ) from error
         return value
 
 
@@ -165,11 +169,14 @@ def make_config(layers: list[dict[str, Any]]) -> RunConfig:
         first = error.errors(include_url=False)[0]
         tags = (_SGD, _LEARNER)
         name = ".".join(str(part) for part in first["loc"] if part not in tags) or "configuration"
-        rule = (
-            "is not a field of the configuration"
-            if first["type"] == "extra_forbidden"
-            else (first["msg"].removeprefix("Value error, "))
-        )
+        rule = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            rule = "is not a field of the configuration"
+            if _SGD in first["loc"] and first["loc"][-1] in LearnerConfig.model_fields:
+                rule = (
+                    "belongs to a learner that trains itself (--model package.module:learner), and "
+                    "the table holds settings of a network"
+                )
         raise BadInput(
             name, first.get("input"), rule, "See configs/README.md for each field and its range"
         ) from error

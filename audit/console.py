@@ -64,7 +64,7 @@ class RunDisplay:
             self._progress.stop()
 
     def stage(self, text: str) -> None:
-        _err.print(f"audit: {escape(text)} …")
+        _err.print(f"audit: {escape(_one_line(text))} …", soft_wrap=True)
 
     def plan(self, plan: Plan, done: dict[str, int]) -> None:
         resumed = sum(done.values())

@@ -147,7 +147,7 @@ def _tuples(value: Any) -> Any:
 
 def _settings(given: ArmConfig | LearnerConfig | None, table: str) -> LearnerConfig:
     if isinstance(given, ArmConfig):
-        name = min(given.model_fields_set - {"tuning"})
+        name = next(f for f in ArmConfig.model_fields if f in given.model_fields_set)
         raise BadInput(
             f"{table}.{name}",
             getattr(given, name),
