@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from audit.accounting import PrivacyCurve, swap_curve
-from audit.config import Design
+from audit.config import Adjacency, Design
 from audit.inclusion import neighbour_guarantee
 
 STANDARD = "standard"
@@ -22,7 +22,7 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of (ε, δ)-DP under adding or removing one example.
+    """A claim of (ε, δ)-DP.
 
     Attributes:
         epsilon, delta: as claimed.
@@ -31,6 +31,8 @@ class Claim:
             what is tested.
         source: who says so, in words for the report: the accountant, or "claimed by …".
         curve: the whole privacy curve between "in" and "out"; None where only (ε, δ) is known.
+        adjacency: the neighbours it is a claim about: data sets that differ by one example more or
+            less, or by one example replaced.
     """
 
     epsilon: float
@@ -39,6 +41,7 @@ class Claim:
     in_out_delta: float
     source: str
     curve: PrivacyCurve | None = None
+    adjacency: Adjacency = "add_remove"
 
 
 def make_claim(
@@ -48,16 +51,20 @@ def make_claim(
     design: Design,
     source: str,
     curve: PrivacyCurve | None = None,
+    adjacency: Adjacency = "add_remove",
 ) -> Claim:
     """The claim of (``epsilon``, ``delta``) by ``source`` under an inclusion design.
 
     ``curve``: the mechanism's own, under add/remove; it is turned into that of a swap where the
     design needs it (:func:`audit.inclusion.neighbour_guarantee`).
+
+    Raises:
+        BadInput: a claim about replacing an example under the ``poisson`` design.
     """
     if curve is not None and design == "fixed":
         curve = swap_curve(curve)
-    in_out = neighbour_guarantee(epsilon, delta, design)
-    return Claim(epsilon, delta, *in_out, source=source, curve=curve)
+    in_out = neighbour_guarantee(epsilon, delta, design, adjacency)
+    return Claim(epsilon, delta, *in_out, source=source, curve=curve, adjacency=adjacency)
 
 
 def strictest(claims: Iterable[Claim | None], *, asked: Claim) -> Claim:

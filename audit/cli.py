@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import sys
+import tomllib
 import traceback
 import webbrowser
 from pathlib import Path
@@ -86,7 +87,26 @@ def run(
     subgroups: Subgroups = None,
     model: Annotated[
         str | None,
-        typer.Option(help="linear, mlp, cnn, resnet, or package.module:factory (an nn.Module)."),
+        typer.Option(
+            help="linear, mlp, cnn, resnet, or package.module:name: a factory of nn.Modules, a "
+            "scikit-learn classifier, or train(x, y, rng) that returns predict."
+        ),
+    ] = None,
+    dp_model: Annotated[
+        str | None,
+        typer.Option(
+            help="A private learner for the DP arms beside a --model that trains itself, e.g. "
+            "diffprivlib.models:GaussianNB; it is given each --epsilon."
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="A keyword argument of such a --model; repeat for several."
+        ),
+    ] = None,
+    dp_option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="The same for the --dp-model.")
     ] = None,
     hidden: Annotated[
         str | None, typer.Option(help="Hidden widths of the mlp, e.g. 64 or 128,64.")
@@ -134,6 +154,9 @@ def run(
         "label": label,
         "subgroups": _names(subgroups),
         "model": model,
+        "dp_model": dp_model,
+        "standard": _learner_options(option, "option"),
+        "dp": _learner_options(dp_option, "dp-option"),
         "hidden": _widths(hidden),
         "engine": engine,
         "models": models,
@@ -255,6 +278,22 @@ def _widths(text: str | None) -> tuple[int, ...] | None:
         raise BadInput(
             "hidden", text, "must be whole numbers separated by commas", "Use e.g. --hidden 128,64"
         ) from None
+
+
+def _learner_options(given: list[str] | None, name: str) -> dict[str, Any] | None:
+    """``n_estimators=100`` as [standard.options] has it; a value is read as TOML where it is."""
+    if not given:
+        return None
+    options = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise BadInput(name, text, "is not NAME=VALUE", f"Use e.g. --{name} n_estimators=100")
+        try:
+            options[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            options[key] = value
+    return {"options": options}
 
 
 def _run_or_newest(run: Path | None) -> Path:

@@ -7,15 +7,25 @@ import json
 import math
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+)
 
 from audit.errors import BadInput
 
 Auto = Literal["auto"]
 Design = Literal["poisson", "fixed"]
 """How the training subsets are drawn; see :mod:`audit.inclusion`."""
+Adjacency = Literal["add_remove", "replace_one"]
+"""The neighbours that a privacy claim speaks about."""
 
 
 class _Strict(BaseModel):
@@ -23,7 +33,10 @@ class _Strict(BaseModel):
 
 
 class ArmConfig(_Strict):
-    """Hyper-parameters of one arm. Fields, units and legal ranges: configs/README.md."""
+    """Hyper-parameters of one arm that this tool trains by SGD.
+
+    Fields, units and legal ranges: configs/README.md.
+    """
 
     learning_rate: float = Field(gt=0, le=1000)
     momentum: float = Field(default=0.0, ge=0, lt=1)
@@ -33,6 +46,45 @@ class ArmConfig(_Strict):
     clip_norm: float | None = Field(default=None, gt=0)
     augmentation: tuple[Literal["crop", "flip"], ...] = ()
     tuning: str = "not tuned on this data set: defaults of the tool"
+
+
+class LearnerConfig(_Strict):
+    """Settings of one arm whose learner trains itself (docs/learners.md).
+
+    ``adjacency`` belongs to a private learner: what its claim is about; None for the library's own.
+    """
+
+    options: dict[str, Any] = {}
+    adjacency: Adjacency | None = None
+    tuning: str = "not tuned on this data set: the learner's defaults and the options given"
+
+    @field_validator("options")
+    @classmethod
+    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                "takes finite numbers, texts, true, false, lists and tables"
+            ) from error
+        return value
+
+
+_LEARNER, _SGD = "learner", "sgd"
+
+
+def _settings_of(table: object) -> str:
+    """Whose settings a table [standard] or [dp] holds: it names at least one of SGD, or none."""
+    if isinstance(table, BaseModel):
+        return _SGD if isinstance(table, ArmConfig) else _LEARNER
+    named = set(table) if isinstance(table, dict) else {"learning_rate"}
+    return _SGD if named & (set(ArmConfig.model_fields) - {"tuning"}) else _LEARNER
+
+
+Settings = Annotated[
+    Annotated[ArmConfig, Tag(_SGD)] | Annotated[LearnerConfig, Tag(_LEARNER)],
+    Discriminator(_settings_of),
+]
 
 
 class RunConfig(_Strict):
@@ -45,6 +97,7 @@ class RunConfig(_Strict):
     test_fraction: float = Field(default=0.25, gt=0, lt=1)
     data_root: str | None = None
     model: str = "mlp"
+    dp_model: str | None = None
     hidden: tuple[int, ...] = (64,)
     activation: str = "tanh"
     epsilon: tuple[float, ...] = (2.0,)
@@ -55,8 +108,8 @@ class RunConfig(_Strict):
     seed: int = Field(default=0, ge=0, lt=2**63)
     engine: Literal["auto", "ensemble", "opacus"] = "auto"
     cohort_size: int | Auto = "auto"
-    standard: ArmConfig | None = None
-    dp: ArmConfig | None = None
+    standard: Settings | None = None
+    dp: Settings | None = None
     # How and where to execute; these do not change what is estimated.
     device: str = "auto"
 
@@ -109,24 +162,34 @@ def make_config(layers: list[dict[str, Any]]) -> RunConfig:
     """
     merged: dict[str, Any] = {}
     for layer in layers:
-        for key, value in layer.items():
-            if isinstance(value, dict) and isinstance(merged.get(key), dict):
-                merged[key] = {**merged[key], **value}
-            else:
-                merged[key] = value
+        merged = _merged(merged, layer)
     try:
         return RunConfig.model_validate(merged)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"]) or "configuration"
-        rule = (
-            "is not a field of the configuration"
-            if first["type"] == "extra_forbidden"
-            else (first["msg"].removeprefix("Value error, "))
-        )
+        tags = (_SGD, _LEARNER)
+        name = ".".join(str(part) for part in first["loc"] if part not in tags) or "configuration"
+        rule = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            rule = "is not a field of the configuration"
+            if _SGD in first["loc"] and first["loc"][-1] in LearnerConfig.model_fields:
+                rule = (
+                    "belongs to a learner that trains itself (--model package.module:learner), and "
+                    "the table holds settings of a network"
+                )
         raise BadInput(
             name, first.get("input"), rule, "See configs/README.md for each field and its range"
         ) from error
+
+
+def _merged(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(low)
+    for key, value in high.items():
+        below = merged.get(key)
+        if isinstance(value, dict) and isinstance(below, dict):
+            value = _merged(below, value)
+        merged[key] = value
+    return merged
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class RunDisplay:
             self._progress.stop()
 
     def stage(self, text: str) -> None:
-        _err.print(f"audit: {escape(text)} …")
+        _err.print(f"audit: {escape(_one_line(text))} …", soft_wrap=True)
 
     def plan(self, plan: Plan, done: dict[str, int]) -> None:
         resumed = sum(done.values())
@@ -74,6 +74,8 @@ class RunDisplay:
         )
         for engine, why in dict.fromkeys((a.engine, a.engine_reason) for a in plan.arms):
             self.stage(f"engine {engine}: {why}")
+        if plan.no_private_arm:
+            self.stage(f"no private arm: {plan.no_private_arm}")
         for arm in plan.arms:
             self._bars[arm.name] = self._progress.add_task(
                 arm.name, total=plan.models, completed=done.get(arm.name, 0)

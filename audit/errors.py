@@ -35,6 +35,10 @@ class BadInput(AuditError):
         told = f"{_one_line(rule, _LONGEST_RULE)}. {next_step}"
         super().__init__(f"{_one_line(name, _LONGEST_VALUE)} = {_shown(value)}: {told}")
 
+    def __reduce__(self) -> tuple[type[BadInput], tuple[object, ...]]:
+        # It is raised in worker processes too, and must reach the parent as it is.
+        return type(self), (self.name, self.value, self.rule, self.next_step)
+
 
 class Interrupted(AuditError):
     """The user (or a scheduler) stopped a run that can be continued."""

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from scipy import stats
 
-from audit.config import Design
+from audit.config import Adjacency, Design
 from audit.errors import BadInput
 from audit.seeds import Purpose, generator
 
@@ -40,12 +40,29 @@ def membership(
     return rows
 
 
-def neighbour_guarantee(epsilon: float, delta: float, design: Design) -> tuple[float, float]:
-    """What an add/remove (ε, δ) guarantee says about "in" against "out" under ``design``.
+def neighbour_guarantee(
+    epsilon: float, delta: float, design: Design, adjacency: Adjacency = "add_remove"
+) -> tuple[float, float]:
+    """What an (ε, δ) guarantee says about "in" against "out" under ``design``.
 
-    A swap is one removal and one addition: (2ε, (1 + e^ε)δ) by group privacy (Dwork & Roth 2014,
-    Theorem 2.2 and its δ form).
+    Of an add/remove guarantee under ``fixed``: a swap is one removal and one addition, so
+    (2ε, (1 + e^ε)δ) by group privacy (Dwork & Roth 2014, Theorem 2.2 and its δ form). A guarantee
+    for replacing one example speaks about a swap as it is, and about nothing else: two sets of
+    different sizes are no neighbours of it at any distance.
+
+    Raises:
+        BadInput: a replace-one guarantee under ``poisson``.
     """
+    if adjacency == "replace_one":
+        if design == "poisson":
+            raise BadInput(
+                "inclusion",
+                design,
+                "leaves an example out and puts none in its place, but the claim is about "
+                "replacing one example, and says nothing about sets of different sizes",
+                "Use --inclusion fixed, where in against out is such a replacement",
+            )
+        return epsilon, delta
     if design == "poisson":
         return epsilon, delta
     return 2 * epsilon, min(1.0, (1 + float(np.exp(epsilon))) * delta)

@@ -12,9 +12,12 @@ from audit.config import RunConfig, config_digest, identity
 from audit.data.dataset import Dataset
 from audit.errors import BadInput
 from audit.inclusion import ADJACENCY
-from audit.plan import Plan, PlannedArm
+from audit.plan import Plan
+from audit.planned_arm import PlannedArm
 from audit.store import SCHEMA_VERSION, read_json
+from audit.training.arms import Arm, LearnerArm
 from audit.training.executors import cores
+from audit.training.learners import Estimator
 
 # What this program reads, and of which type; "*" stands for any key, "?" ends one that may be
 # absent. Run directories travel between people: nothing in them is believed before it is looked at.
@@ -126,8 +129,9 @@ def new_manifest(
             "description": plan.model.describe(),
             "parameters": getattr(plan.model, "parameters", None),
         },
-        "engine": {a.name: {"name": a.engine, "why": a.engine_reason} for a in plan.arms},
+        "engine": {arm.name: describe_engine(arm) for arm in plan.arms},
         "arms": {arm.name: describe_arm(arm, n) for arm in plan.arms},
+        "no_private_arm": plan.no_private_arm,
         "judged_by": describe_claim(replace(plan.judged_by, curve=None)),
         "plan": {
             "models": plan.models,
@@ -167,21 +171,32 @@ def describe_data(data: Dataset) -> dict[str, Any]:
     }
 
 
+def describe_engine(planned: PlannedArm) -> dict[str, Any]:
+    """What trains an arm, and why; of a learner that trains itself its name and program too."""
+    described = {"name": planned.engine, "why": planned.engine_reason}
+    if not isinstance(planned.model, Estimator):
+        return described
+    return {**described, "learner": planned.model.path, "trained_by": planned.trained_by}
+
+
 def describe_arm(planned: PlannedArm, n: int) -> dict[str, Any]:
     """One arm's section of ``run.json``: all that a third party needs to reconvert its ε.
 
     ``kind`` is ``dp`` for an arm that claims (ε, δ), however it is trained, else ``standard``.
     """
     arm, claim = planned.arm, planned.claim
-    described: dict[str, Any] = {
-        "kind": "standard" if claim is None else "dp",
-        "hyperparameters": planned.hyperparameters.model_dump(exclude={"tuning"}),
-        "tuning": planned.hyperparameters.tuning,
-        "sample_rate": arm.sample_rate,
-        "steps": arm.steps,
-        "expected_batch_size": arm.expected_batch_size,
-    }
-    if planned.mechanism is not None:
+    described: dict[str, Any] = {"kind": "standard" if claim is None else "dp"}
+    if isinstance(arm, LearnerArm):
+        described["hyperparameters"] = arm.arguments
+    else:
+        described |= {
+            "hyperparameters": planned.hyperparameters.model_dump(exclude={"tuning"}),
+            "sample_rate": arm.sample_rate,
+            "steps": arm.steps,
+            "expected_batch_size": arm.expected_batch_size,
+        }
+    described["tuning"] = planned.hyperparameters.tuning
+    if planned.mechanism is not None and isinstance(arm, Arm):
         mechanism = asdict(planned.mechanism)
         del mechanism["target_epsilon"]
         described |= {"epsilon_achieved": mechanism.pop("epsilon"), **mechanism}
@@ -197,6 +212,7 @@ def describe_claim(claim: Claim) -> dict[str, Any]:
         "epsilon": claim.epsilon,
         "delta": claim.delta,
         "claimed_by": claim.source,
+        "adjacency": claim.adjacency,
         "in_out_epsilon": claim.in_out_epsilon,
         "in_out_delta": claim.in_out_delta,
     }
@@ -206,6 +222,27 @@ def describe_claim(claim: Claim) -> dict[str, Any]:
             "delta": claim.curve.delta.tolist(),
         }
     return described
+
+
+def learner_notes(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What the learners of each arm left to say, over all its cohorts; {} for networks.
+
+    By arm: ``margins`` (what they were computed from), ``warnings`` (by category the number of
+    models, and the first message) and ``constant`` (models that always say one class).
+    """
+    found: dict[str, Any] = {}
+    for key, entry in manifest["shards"].items():
+        if "margins" not in entry:
+            continue
+        arm = found.setdefault(
+            key.partition("/")[0], {"margins": [], "warnings": {}, "constant": 0}
+        )
+        arm["margins"] = sorted({*arm["margins"], *entry["margins"]})
+        arm["constant"] += entry.get("constant", 0)
+        for category, raised in entry.get("warnings", {}).items():
+            total = arm["warnings"].setdefault(category, {"models": 0, "first": raised["first"]})
+            total["models"] += raised["models"]
+    return found
 
 
 def note_other_versions(manifest: dict[str, Any]) -> None:

@@ -18,21 +18,25 @@ from audit.data.dataset import Dataset
 from audit.data.registry import load
 from audit.errors import AuditError, BadInput, CheckFailed
 from audit.manifest import (
+    learner_notes,
     new_manifest,
     note_other_versions,
     read_manifest,
     refuse_changed_config,
     refuse_changed_data,
 )
-from audit.plan import Plan, PlannedArm, make_plan, preset
+from audit.plan import Plan, make_plan, preset
+from audit.planned_arm import PlannedArm
 from audit.report.document import document
 from audit.report.findings import exit_code, findings
 from audit.report.render import render_html
 from audit.resources import resource_dir
 from audit.results import read_results, write_results
 from audit.store import RunDirectory, Shard, check_out, read_shards, write_bytes
+from audit.training.arms import Arm
 from audit.training.cohort import CohortOutput, CohortTask
 from audit.training.executors import DataFiles, cores, run_local
+from audit.training.learners import is_learner
 
 
 @runtime_checkable
@@ -68,7 +72,13 @@ def configure(file: Path | None, options: dict[str, Any]) -> RunConfig:
     """
     from_file = read_config(_config_file(file)) if file is not None else {}
     data = options.get("data", from_file.get("data", "digits"))
-    return make_config([preset(data) if isinstance(data, str) else {}, from_file, options])
+    shipped = preset(data) if isinstance(data, str) else {}
+    model = options.get("model", from_file.get("model"))
+    if isinstance(model, str) and is_learner(model):
+        # Shipped settings are those of a network; a learner would have to refuse them.
+        of_network = ("model", "hidden", "activation", "standard", "dp")
+        shipped = {field: value for field, value in shipped.items() if field not in of_network}
+    return make_config([shipped, from_file, options])
 
 
 def _config_file(file: Path) -> Path:
@@ -127,6 +137,19 @@ def resolve_device(name: str) -> str:
     return name
 
 
+def _device(config: RunConfig) -> str:
+    if not is_learner(config.model):
+        return resolve_device(config.device)
+    if config.device not in ("auto", "cpu"):
+        raise BadInput(
+            "device",
+            config.device,
+            f"is for networks; {config.model} trains itself where it chooses to",
+            "Leave it out",
+        )
+    return "cpu"
+
+
 def run(
     config: RunConfig,
     out: Path,
@@ -152,8 +175,8 @@ def run(
     if data is None:
         listener.stage("loading data")
         data = load_data(config)
-    device = resolve_device(config.device)
-    listener.stage("planning: noise for each epsilon")
+    device = _device(config)
+    listener.stage("planning")
     plan = make_plan(config, data, device=device)
     with RunDirectory(out) as store:
         if (out / "run.json").exists():
@@ -227,7 +250,7 @@ def _save(store: RunDirectory, task: CohortTask, output: CohortOutput) -> None:
         output.train_margin,
         output.test_margin,
     )
-    entry = {"seconds": round(output.seconds, 3), "diverged": output.diverged}
+    entry = {"seconds": round(output.seconds, 3), "diverged": output.diverged, **output.notes}
     store.save_shard(task.key, shard, entry)
 
 
@@ -247,6 +270,10 @@ def finish(
     manifest = store.manifest
     outputs = {arm.name: read_outputs(store.path, manifest, arm.name) for arm in arms}
     results = analyse(arms, judged_by, data, outputs, seed=manifest["seed"])
+    if notes := learner_notes(manifest):
+        manifest["learners"] = notes
+        for line in _warning_lines(notes, manifest["plan"]["models"]):
+            listener.stage(line)
     summary = {**results.summary, "findings": findings(results.summary, manifest)}
     results = replace(results, summary=summary)
     write_results(store.path, results)
@@ -266,10 +293,19 @@ def finish(
     return RunOutcome(store.path, report, manifest, summary, exit_code(summary["findings"]))
 
 
+def _warning_lines(notes: dict[str, Any], models: int) -> list[str]:
+    return [
+        f"{arm}: {category} in {raised['models']} of {models} models, the first: {raised['first']}"
+        for arm, said in notes.items()
+        for category, raised in said["warnings"].items()
+    ]
+
+
 def analysed(planned: PlannedArm) -> AnalysedArm:
     """What the analysis needs to know of a planned arm."""
     if planned.mechanism is None:
         return AnalysedArm(planned.name, planned.claim)
+    assert isinstance(planned.arm, Arm)
     native = {
         "noise_multiplier": planned.mechanism.noise_multiplier,
         "sample_rate": planned.arm.sample_rate,

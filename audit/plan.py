@@ -6,17 +6,20 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from audit.accounting import Mechanism, calibrate, check_delta, default_delta, privacy_curve
+from audit.accounting import calibrate, check_delta, default_delta, privacy_curve
 from audit.claims import ALPHA, STANDARD, Claim, make_claim, strictest
-from audit.config import ArmConfig, RunConfig, read_config
+from audit.config import ArmConfig, LearnerConfig, RunConfig, read_config
 from audit.data.dataset import Dataset
 from audit.errors import BadInput
 from audit.estimates.dp_test import power_to_refute
+from audit.plan_learners import learner_arms, refuse_without_learner, why_no_private_arm
+from audit.planned_arm import PlannedArm
 from audit.resources import resource_dir
 from audit.seeds import Purpose, generator
 from audit.training.arms import Arm, dp_arm_name
 from audit.training.cohort import CohortTask
 from audit.training.engines import Engine, choose_engine
+from audit.training.learners import Estimator, is_learner
 from audit.training.models import Mlp, Model, make_model
 from audit.training.network import Network, batch_norm_explanation
 from audit.training.opacus_loop import refuse_unsafe_layers
@@ -30,41 +33,23 @@ _SMALLEST_COHORT, _LARGEST_COHORT = 5, 50
 
 
 @dataclass(frozen=True)
-class PlannedArm:
-    """An arm with everything a report says of it.
-
-    ``claim``: what it claims; None for an arm that claims nothing. ``mechanism``: how DP-SGD backs
-    the claim; None where the claim is not one of DP-SGD.
-    """
-
-    arm: Arm
-    hyperparameters: ArmConfig
-    engine: Engine
-    engine_reason: str
-    claim: Claim | None = None
-    mechanism: Mechanism | None = None
-
-    @property
-    def name(self) -> str:
-        return self.arm.name
-
-
-@dataclass(frozen=True)
 class Plan:
     """All constants of a run.
 
     ``judged_by``: the claim that the standard arm is held against: the strictest of the run's arms,
-    or, where no arm claims anything, the smallest ε that was asked about.
+    or, where no arm claims anything, the smallest ε that was asked about. ``no_private_arm``: why
+    there is no arm that claims it, and what to do; None where there is one.
     """
 
     config: RunConfig
-    model: Model
+    model: Model | Estimator
     arms: tuple[PlannedArm, ...]
     judged_by: Claim
     models: int
     models_reason: str
     cohort_size: int
     tasks: tuple[CohortTask, ...]
+    no_private_arm: str | None = None
 
 
 def preset(data: str) -> dict[str, Any]:
@@ -98,6 +83,34 @@ def make_plan(config: RunConfig, data: Dataset, *, device: str) -> Plan:
     delta = default_delta(n) if config.delta is None else config.delta
     check_delta(delta, n)
     _refuse_huge_values(data)
+    if is_learner(config.model):
+        arms = learner_arms(config, len(data.class_names), delta)
+    else:
+        arms = _network_arms(config, data, delta)
+    asked = make_claim(
+        min(config.epsilon), delta, design=config.design, source="asked about; no arm claims it"
+    )
+    judged_by = strictest([arm.claim for arm in arms], asked=asked)
+    models, models_reason = _models(config, judged_by, n)
+    model = arms[0].model
+    size = _cohort_size(config, model, models)
+    return Plan(
+        config,
+        model,
+        tuple(arms),
+        judged_by,
+        models,
+        models_reason,
+        size,
+        _tasks(config, arms, models, size, device),
+        None if any(arm.claim for arm in arms) else why_no_private_arm(config),
+    )
+
+
+def _network_arms(config: RunConfig, data: Dataset, delta: float) -> list[PlannedArm]:
+    """The arms that this tool trains, by SGD and DP-SGD."""
+    refuse_without_learner(config)
+    n = len(data.x_train)
     model = make_model(
         config.model,
         input_shape=data.input_shape,
@@ -111,21 +124,35 @@ def make_plan(config: RunConfig, data: Dataset, *, device: str) -> Plan:
         module = model.initial_module(config.seed, 0)
         refuse_unsafe_layers(module, config.model)
         model.check(module)
-    engine, reason = _engine(config, model)
-    arms = [_standard_arm(config, n, engine, reason)]
-    arms += [_dp_arm(config, epsilon, delta, n, engine, reason) for epsilon in config.epsilon]
-    asked = make_claim(
-        min(config.epsilon), delta, design=config.design, source="asked about; no arm claims it"
-    )
-    judged_by = strictest([arm.claim for arm in arms], asked=asked)
-    models, models_reason = _models(config, judged_by, n)
-    size = _cohort_size(config, model, models)
-    tasks = _tasks(config, model, arms, models, size, device)
-    return Plan(config, model, tuple(arms), judged_by, models, models_reason, size, tasks)
+    engine = _engine(config, model)
+    private = [_dp_arm(config, model, epsilon, delta, n, engine) for epsilon in config.epsilon]
+    return [_standard_arm(config, model, n, engine), *private]
+
+
+def _sgd(settings: ArmConfig | LearnerConfig | None, table: str) -> ArmConfig | None:
+    """Settings of SGD, or None for the defaults.
+
+    Raises:
+        BadInput: they are those of a learner that trains itself.
+    """
+    if isinstance(settings, LearnerConfig):
+        name, value = "options", settings.options
+        if not value:
+            raise BadInput(
+                f"{table}.learning_rate", None, "is missing", "Set it, or leave the table out"
+            )
+        raise BadInput(
+            f"{table}.{name}",
+            value,
+            "belongs to a learner that trains itself, and the model is a network",
+            "Name one with --model package.module:learner, or leave it out",
+        )
+    return settings
 
 
 def _refuse_augmentation(config: RunConfig, model: Model) -> None:
     for name, settings in (("standard", config.standard), ("dp", config.dp)):
+        settings = _sgd(settings, name)
         if settings is None or not settings.augmentation:
             continue
         if not isinstance(model, Network) or len(model.input_shape) != 3:
@@ -179,19 +206,28 @@ def _engine(config: RunConfig, model: Model) -> tuple[Engine, str]:
     return choice.engine, why
 
 
-def _standard_arm(config: RunConfig, n: int, engine: Engine, reason: str) -> PlannedArm:
-    settings = config.standard or generic_arm(STANDARD, config.inclusion_probability * n)
+def _standard_arm(
+    config: RunConfig, model: Model, n: int, engine: tuple[Engine, str]
+) -> PlannedArm:
+    settings = _sgd(config.standard, STANDARD) or generic_arm(
+        STANDARD, config.inclusion_probability * n
+    )
     if settings.clip_norm is not None:
         raise BadInput(
             "standard.clip_norm", settings.clip_norm, "belongs to the DP arm", "Move it to [dp]"
         )
-    return PlannedArm(_arm(STANDARD, settings, config, n), settings, engine, reason)
+    return PlannedArm(_arm(STANDARD, settings, config, n), model, settings, *engine)
 
 
 def _dp_arm(
-    config: RunConfig, epsilon: float, delta: float, n: int, engine: Engine, reason: str
+    config: RunConfig,
+    model: Model,
+    epsilon: float,
+    delta: float,
+    n: int,
+    engine: tuple[Engine, str],
 ) -> PlannedArm:
-    settings = config.dp or generic_arm("dp", config.inclusion_probability * n)
+    settings = _sgd(config.dp, "dp") or generic_arm("dp", config.inclusion_probability * n)
     if settings.clip_norm is None:
         raise BadInput("dp.clip_norm", None, "is missing", "Set it, e.g. clip_norm = 1.0")
     constants = _arm(STANDARD, settings.model_copy(update={"clip_norm": None}), config, n)
@@ -205,7 +241,7 @@ def _dp_arm(
     arm = _arm(dp_arm_name(epsilon), settings, config, n, mechanism.noise_multiplier)
     if (arm.sample_rate, arm.steps) != (mechanism.sample_rate, mechanism.steps):
         raise AssertionError("the accountant was asked about another mechanism than is trained")
-    return PlannedArm(arm, settings, engine, reason, claim, mechanism)
+    return PlannedArm(arm, model, settings, *engine, claim=claim, mechanism=mechanism)
 
 
 def _arm(
@@ -259,7 +295,7 @@ def _models(config: RunConfig, judged_by: Claim, n: int) -> tuple[int, str]:
     )
 
 
-def _cohort_size(config: RunConfig, model: Model, models: int) -> int:
+def _cohort_size(config: RunConfig, model: Model | Estimator, models: int) -> int:
     if config.cohort_size != "auto":
         return min(config.cohort_size, models)
     largest = _SMALLEST_COHORT
@@ -272,7 +308,6 @@ def _cohort_size(config: RunConfig, model: Model, models: int) -> int:
 
 def _tasks(
     config: RunConfig,
-    model: Model,
     arms: list[PlannedArm],
     models: int,
     size: int,
@@ -282,13 +317,14 @@ def _tasks(
     tasks = []
     for planned in arms:
         rng = generator(config.seed, Purpose.CROSS_CHECK, planned.name)
-        checked = int(rng.integers(models)) if planned.engine != "opacus" else None
+        reference = planned.engine in ("opacus", "estimator")
+        checked = None if reference else int(rng.integers(models))
         for first in range(0, models, size):
             last = min(first + size, models) - 1
             tasks.append(
                 CohortTask(
                     arm=planned.arm,
-                    model=model,
+                    model=planned.model,
                     first=first,
                     last=last,
                     engine=planned.engine,

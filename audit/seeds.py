@@ -25,6 +25,7 @@ class Purpose(IntEnum):
     PERMUTATION = 8
     LAYERS = 9
     AUGMENTATION = 11
+    LEARNER = 12
 
 
 def generator(root: int, purpose: Purpose, *key: int | str) -> np.random.Generator:

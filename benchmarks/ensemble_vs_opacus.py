@@ -10,6 +10,7 @@ sides, so that a busy machine slows all of them; a ratio is taken within a round
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import os
 import statistics
@@ -96,19 +97,20 @@ def _train(way: str, task: CohortTask, *, first: int, models: int) -> None:
             train_cohort(replace(task, first=start, last=last), data)
         return
     x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
-    model = task.model
+    model, arm = task.model, task.arm
     assert isinstance(model, Mlp)
+    assert isinstance(arm, Arm)
     for k in range(first, first + models):
         member = membership(len(x), range(k, k + 1), p=task.p, design=task.design, seed=task.seed)
         module = model.module(torch.from_numpy(model.initial(task.seed, k)))
-        batches = model_minibatches(member[0], k, task.arm, seed=task.seed)
-        generator = noise_generator(task.seed, task.arm.name, k, torch.device("cpu"))
+        batches = model_minibatches(member[0], k, arm, seed=task.seed)
+        generator = noise_generator(task.seed, arm.name, k, torch.device("cpu"))
         if way == "loop":
-            train_standard(module, task.arm, x, y, batches)
+            train_standard(module, arm, x, y, batches)
         elif way == "ghost":
-            train_ghost(module, task.arm, x, y, batches, generator)
+            train_ghost(module, arm, x, y, batches, generator)
         else:
-            train_private(module, task.arm, x, y, batches, generator=generator, mode=way)  # pyright: ignore[reportArgumentType]
+            train_private(module, arm, x, y, batches, generator=generator, mode=way)  # pyright: ignore[reportArgumentType]
 
 
 def train_ghost(
@@ -178,7 +180,8 @@ def main() -> None:
     workers = cores()
     print(f"data {options.data}, model {plan.model.describe()}, cohorts of {plan.cohort_size}")
     for arm in plan.arms:
-        print(f"{arm.name}: {arm.arm.steps} steps, expected batch {arm.arm.expected_batch_size:g}")
+        batch = getattr(arm.arm, "expected_batch_size", math.nan)
+        print(f"{arm.name}: {arm.arm.steps} steps, expected batch {batch:g}")
     print(f"hardware {hardware('cpu', workers)}")
     print(f"versions {versions()}")
     times: dict[str, list[float]] = {side.name: [] for side in SIDES}

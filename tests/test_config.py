@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from audit.config import config_digest, identity, make_config, read_config
+from audit.config import ArmConfig, config_digest, identity, make_config, read_config
 from audit.errors import BadInput
 from audit.pipeline import configure, default_out
 from audit.plan import preset
@@ -16,7 +16,7 @@ def test_layers_rise_in_priority_and_tables_merge():
     arm = {"learning_rate": 0.1, "batch_size": 8, "epochs": 2}
     config = make_config([{"seed": 1, "standard": arm}, {"seed": 2, "standard": {"epochs": 5}}])
     assert config.seed == 2
-    assert config.standard is not None
+    assert isinstance(config.standard, ArmConfig)
     assert (config.standard.learning_rate, config.standard.epochs) == (0.1, 5)
 
 

@@ -34,7 +34,13 @@ FLOORS = {
     "errors": 0,
 }
 # Modules that share a room.
-ROOM_OF = {"results": "store", "elsewhere": "pipeline", "cli_estimate": "cli"}
+ROOM_OF = {
+    "results": "store",
+    "elsewhere": "pipeline",
+    "cli_estimate": "cli",
+    "plan_learners": "plan",
+    "planned_arm": "plan",
+}
 
 
 def room(dotted: str) -> str:

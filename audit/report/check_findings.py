@@ -25,8 +25,9 @@ from audit.report.words import (
 GAP_TOLERANCE = 0.01
 # With fewer models an interval from resampling them says too little for a verdict.
 _FEWEST_MODELS = 5
-# Trained by the reference loop itself, or not by this tool at all: nothing to cross-check.
-_NOT_CHECKED = frozenset({"opacus", "elsewhere"})
+# Nothing to cross-check: trained by the reference loop itself, by a learner that is its own, or not
+# by this tool at all.
+_NOT_CHECKED = frozenset({"opacus", "estimator", "elsewhere"})
 
 
 def divergence(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Json | None:
@@ -35,17 +36,20 @@ def divergence(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> 
     if not lost:
         return None
     private = run.get("arms", {}).get(arm, {}).get("kind") == "dp"
-    text = (
-        f"{count(lost)} of {counted(models, 'model')} of {arm_words(arm, run)} ended with "
-        "non-finite parameters: a diverged model answers nothing"
-    )
+    of = f"{count(lost)} of {counted(models, 'model')} of {arm_words(arm, run)}"
+    if is_learner(arm, run):
+        text = f"{of} gave scores that are not numbers; those answers count as wrong"
+        method = "models with an undefined score for at least one example"
+    else:
+        text = f"{of} ended with non-finite parameters: a diverged model answers nothing"
+        method = "models whose parameters are not all finite after training"
     text += ", and which models diverge can itself reveal who was in." if private else "."
     return finding(
         f"diverged-{arm}",
         f"Did training end with usable models ({arm_words(arm, run)})?",
         text,
         "fails" if private else "inconclusive",
-        "models whose parameters are not all finite after training",
+        method,
         estimate={"value": lost, "n": models},
         threshold=0,
         fails=private,
@@ -89,9 +93,23 @@ def _half_width(estimate: Mapping[str, Any] | None) -> float:
 
 
 def is_reference(arm: str, run: Mapping[str, Any]) -> bool:
-    """Whether there is nothing to cross-check: the reference loop trained the arm, or nobody here
-    did."""
-    return ((run.get("engine") or {}).get(arm) or {}).get("name") in _NOT_CHECKED
+    """Whether there is nothing to cross-check: the arm was trained by the reference itself, by a
+    learner that is its own, or not here."""
+    return _engine(arm, run).get("name") in _NOT_CHECKED
+
+
+def is_learner(arm: str, run: Mapping[str, Any]) -> bool:
+    """Whether the arm's learner trained itself: this tool saw its subsets and answers alone."""
+    return _engine(arm, run).get("name") == "estimator"
+
+
+def trained_by(arm: str, run: Mapping[str, Any]) -> str:
+    """The program behind a learner that trained itself: "scikit-learn 1.7.2"."""
+    return name(_engine(arm, run).get("trained_by") or "its own code", 200)
+
+
+def _engine(arm: str, run: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (run.get("engine") or {}).get(arm) or {}
 
 
 def check_verdict(check: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from audit.report.blocks import NUMBER, TEXT, section, table, text
@@ -89,9 +89,7 @@ def claim_section(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json | 
         for label, cell in _ROWS
         if set(cells := [cell(facts[a], above[a]) for a in arms]) != {_UNKNOWN}
     ]
-    rows.append(
-        ["Neighbouring relation", *(inclusion.get("adjacency", "not recorded") for _ in arms)]
-    )
+    rows.append(["Neighbouring relation", *(_relation(facts[a], inclusion) for a in arms)])
     rows.append(["How it was tuned", *(str(facts[a].get("tuning", "not recorded")) for a in arms)])
     columns = [("Quantity", TEXT), *((arm_label(a, run), NUMBER) for a in arms)]
     native = all(finite(facts[a].get("noise_multiplier")) for a in arms)
@@ -103,7 +101,7 @@ def claim_section(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json | 
             "to the training procedure. It covers neither what was fitted on the data beforehand "
             "nor the choice of settings by looking at results.",
             ("As stated by whoever brought the outputs: " if is_brought(run) else "")
-            + _design_words(inclusion),
+            + _design_words(inclusion, facts.values()),
         ),
         table("Claim and accounting", columns, rows, note),
     ]
@@ -115,12 +113,28 @@ def _in_out(facts: Mapping[str, Any]) -> str:
     return f"{general(facts.get('in_out_epsilon'))}, {general(facts.get('in_out_delta'), 3)}"
 
 
-def _design_words(inclusion: Mapping[str, Any]) -> str:
+_RELATIONS = {"add_remove": "add/remove one example", "replace_one": "replace one example"}
+
+
+def _relation(facts: Mapping[str, Any], inclusion: Mapping[str, Any]) -> str:
+    """What the arm's claim is about; of older runs, what the inclusion design exchanges."""
+    own = _RELATIONS.get(str(facts.get("adjacency")))
+    return own or str(inclusion.get("adjacency", "not recorded"))
+
+
+def _design_words(inclusion: Mapping[str, Any], claims: Iterable[Mapping[str, Any]]) -> str:
+    about = {facts.get("adjacency", "add_remove") for facts in claims}
     if inclusion.get("design") == "poisson":
         return (
             f"Each example is in each model's training subset independently with probability "
             f"{general(inclusion.get('p'))}, so “in” and “out” are neighbours that differ by "
-            "adding or removing one example: the relation the accountant speaks about."
+            "adding or removing one example: the relation the claim speaks about."
+        )
+    if inclusion.get("design") == "fixed" and about == {"replace_one"}:
+        return (
+            "All subsets have the same size, so “in” against “out” exchanges one example for "
+            "another: the relation the claim speaks about. It says nothing about adding or "
+            "removing an example, that is, about who took part at all."
         )
     if inclusion.get("design") == "fixed":
         return (

@@ -276,7 +276,9 @@ def _test(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json:
     )
     lost = [diverged(arm, summary, run) for arm in arms]
     if any(lost):
-        rows.append(["Of these, diverged (they answer nothing)", *(count(k) for k in lost)])
+        rows.append(
+            ["Of these, diverged (parameters or scores not finite)", *(count(k) for k in lost)]
+        )
     return table(
         "The exact test of the claim",
         [("Quantity", TEXT), *((arm_label(a, run), NUMBER) for a in arms)],

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from audit.report.brought import ANSWERS_ALONE, AS_STATED, is_brought, not_verified
-from audit.report.check_findings import is_reference
+from audit.report.check_findings import is_learner, is_reference
 from audit.report.findings import CLAIM
 from audit.report.subgroup_findings import SLOPE_DIGITS, groups_words
 from audit.report.verdicts import label
@@ -117,15 +117,19 @@ def _claimed(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
             1 - math.exp(-epsilon) * (1 - delta - _SELDOM),
         )
         limits = ", not more" if most < _MUCH else ": so large an ε limits single examples little"
+        exchange = (
+            "exchanging any single training example for another"
+            if facts.get("adjacency") == "replace_one"
+            else "taking any single example into the training data, or leaving it out,"
+        )
         said.append(
-            f"For {arm_words(arm, run)}: taking any single example into the training data, or "
-            "leaving it out, changes the chance of any outcome by a factor of "
-            f"{_factor(math.exp(epsilon))} at most (ε = {general(epsilon)}, read: epsilon), "
-            f"apart from a slack of {percent(delta, 3)} (δ, read: delta). For instance, an example "
+            f"For {arm_words(arm, run)}: {exchange} changes the chance of any outcome by a factor "
+            f"of {_factor(math.exp(epsilon))} at most (ε = {general(epsilon)}, read: epsilon), "
+            f"{_slack(delta)}. For instance, an example "
             f"that models get right in {percent(_SELDOM, 0)} of cases without having seen it, they "
             f"may get right in {_share(most)} of cases after having seen it{limits}. The smaller "
             "ε, the stricter the claim. The claim is about the way of training."
-            f"{AS_STATED if is_brought(run) else ''}"
+            f"{AS_STATED if is_brought(run) else _claimant(facts)}"
         )
     return said or [_nothing_claimed(run)]
 
@@ -133,12 +137,27 @@ def _claimed(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
 def _nothing_claimed(run: Mapping[str, Any]) -> str:
     asked = run.get("judged_by") or {}
     text = "No arm of this run makes a privacy claim."
+    if run.get("no_private_arm"):
+        text += f" Why: {name(run['no_private_arm'], 600)}."
     if not finite(asked.get("epsilon")):
         return text
     return (
         f"{text} What was measured is held against ε = {general(asked['epsilon'])} all the same: "
         "what a claim of that size would have forbidden."
     )
+
+
+def _slack(delta: float) -> str:
+    if delta == 0:
+        return "without any slack (δ = 0)"
+    return f"apart from a slack of {percent(delta, 3)} (δ, read: delta)"
+
+
+def _claimant(facts: Mapping[str, Any]) -> str:
+    """Who makes a claim that no accountant of this tool computed."""
+    if facts.get("accountant") or not facts.get("claimed_by"):
+        return ""
+    return f" It is {name(facts['claimed_by'], 200)}."
 
 
 def _factor(x: float) -> str:
@@ -282,6 +301,12 @@ def _not_covered(
         "report itself are outside every claim."
     )
     items += _no_loss(run, summary, main)
+    learners = [arm_words(arm, run) for arm in summary["arms"] if is_learner(arm, run)]
+    if learners:
+        items.append(
+            f"How the models of {joined(learners)} train: a program other than this tool made "
+            "them, and only their answers were looked at."
+        )
     unchecked = [
         arm
         for arm in summary["arms"]

@@ -7,7 +7,13 @@ from typing import Any
 
 from audit.report.blocks import NUMBER, TEXT, section, table, text
 from audit.report.brought import files_table, is_brought, not_verified
-from audit.report.check_findings import check_verdict, is_reference, shared_words
+from audit.report.check_findings import (
+    check_verdict,
+    is_learner,
+    is_reference,
+    shared_words,
+    trained_by,
+)
 from audit.report.words import Json, arm_label, count, general, joined, name, number
 
 _LONG_TEXT = 400
@@ -56,7 +62,13 @@ def _unchecked(run: Mapping[str, Any]) -> list[str]:
         if arm in checks:
             continue
         label = arm_label(arm, run)
-        if is_reference(arm, run):
+        if is_learner(arm, run):
+            said.append(
+                f"{label.capitalize()}: trained by {trained_by(arm, run)} itself. No second "
+                "program makes the same models, so nothing was cross-checked; this tool chose the "
+                "subsets and asked the models for their answers."
+            )
+        elif is_reference(arm, run):
             loop = "Opacus" if facts.get("kind") == "dp" else "a plain PyTorch loop"
             said.append(f"{label.capitalize()}: trained by {loop} itself, nothing to cross-check.")
         else:
@@ -171,10 +183,10 @@ def _training(run: Mapping[str, Any]) -> Json:
         ]
         for key in settings
     ]
-    rows.append(
-        ["sampling rate per step", *(general(f.get("sample_rate"), 4) for f in arms.values())]
-    )
-    rows.append(["steps", *(count(f.get("steps")) for f in arms.values())])
+    if not all(is_learner(arm, run) for arm in arms):
+        rates = (general(f.get("sample_rate"), 4) for f in arms.values())
+        rows.append(["sampling rate per step", *rates])
+        rows.append(["steps", *(count(f.get("steps")) for f in arms.values())])
     rows.append(
         ["tuning", *(name(f.get("tuning", "not recorded"), _LONG_TEXT) for f in arms.values())]
     )
@@ -183,13 +195,12 @@ def _training(run: Mapping[str, Any]) -> Json:
     rows.append(
         ["why this engine", *(name(engines.get(a, {}).get("why", "–"), _LONG_TEXT) for a in arms)]
     )
+    rows += _learners(run)
     seconds = (run.get("timings") or {}).get("training_seconds") or {}
     rows.append(["training time (s)", *(number(seconds.get(a), 1) for a in arms)])
-    model, inclusion = run.get("model") or {}, run.get("inclusion") or {}
-    plan = run.get("plan") or {}
+    inclusion, plan = run.get("inclusion") or {}, run.get("plan") or {}
     note = (
-        f"Model: {name(model.get('name'))} ({name(model.get('description'), 200)}, "
-        f"{count(model.get('parameters'))} parameters), the same in all arms. "
+        f"{_model_words(run)} "
         f"{count(plan.get('models'))} models per arm, subsets by {inclusion.get('design')} "
         f"inclusion with p = {general(inclusion.get('p'))}; model k of every arm trains on the "
         "same subset. The arms are tuned separately, so each difference of accuracy includes that."
@@ -197,6 +208,49 @@ def _training(run: Mapping[str, Any]) -> Json:
     return table(
         "Training", [("Setting", TEXT), *((arm_label(a, run), NUMBER) for a in arms)], rows, note
     )
+
+
+def _model_words(run: Mapping[str, Any]) -> str:
+    model, arms = run.get("model") or {}, run.get("arms") or {}
+    if not any(is_learner(arm, run) for arm in arms):
+        return (
+            f"Model: {name(model.get('name'))} ({name(model.get('description'), 200)}, "
+            f"{count(model.get('parameters'))} parameters), the same in all arms."
+        )
+    learners = [name(engine.get("learner"), 200) for engine in (run.get("engine") or {}).values()]
+    different = list(dict.fromkeys(learners))
+    if len(different) == 1:
+        return f"Learner: {different[0]}."
+    return (
+        f"Learners: {joined(different)}. The arms are different learners, so each difference of "
+        "accuracy includes what else differs between them than privacy."
+    )
+
+
+def _learners(run: Mapping[str, Any]) -> list[list[str]]:
+    """What learners that train themselves left to say: warnings, stand-ins, kind of margins."""
+    notes, arms = run.get("learners") or {}, run.get("arms") or {}
+    if not notes:
+        return []
+    models = (run.get("plan") or {}).get("models")
+    found = [notes.get(arm) or {} for arm in arms]
+    rows = [
+        ["warnings while training", *(_warnings(n.get("warnings") or {}, models) for n in found)]
+    ]
+    if any(n.get("constant") for n in found):
+        label = "models that always say the one class of their subset"
+        rows.append([label, *(count(n.get("constant") or 0) for n in found)])
+    rows.append(["margins computed from", *(joined(n.get("margins") or ["none"]) for n in found)])
+    return rows
+
+
+def _warnings(raised: Mapping[str, Any], models: Any) -> str:
+    said = [
+        f"{name(category)} in {count(entry.get('models'))} of {count(models)} models (“"
+        f"{name(entry.get('first'), 160)}”)"
+        for category, entry in raised.items()
+    ]
+    return "; ".join(said) or "none"
 
 
 def _setting(settings: Mapping[str, Any], key: str) -> str:

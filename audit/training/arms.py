@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from audit.errors import BadInput
 from audit.training.augmentation import Augmentation
@@ -55,6 +55,38 @@ class Arm:
         if self.clip_norm is None or self.noise_multiplier is None:
             return 0.0
         return self.noise_multiplier * self.clip_norm
+
+
+@dataclass(frozen=True)
+class LearnerArm:
+    """An arm that a learner of its own trains: an estimator or a callable, not SGD of this tool.
+
+    Attributes:
+        name: ``standard`` or ``dp-<ε>``; keys the learner's random stream.
+        options: keyword arguments given to the learner.
+        epsilon, delta: the claim, given to a private learner beside ``options``; None for one that
+            is not private, and ``delta`` None for one that takes none.
+    """
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+    epsilon: float | None = None
+    delta: float | None = None
+
+    @property
+    def kind(self) -> Literal["standard", "dp"]:
+        return "standard" if self.epsilon is None else "dp"
+
+    @property
+    def steps(self) -> int:
+        """One: progress is counted in models."""
+        return 1
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """All keyword arguments of the learner."""
+        claim = {"epsilon": self.epsilon, "delta": self.delta}
+        return {**self.options, **{key: v for key, v in claim.items() if v is not None}}
 
 
 def dp_arm_name(epsilon: float) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +16,13 @@ from torch import Tensor
 from audit.config import Design
 from audit.inclusion import membership
 from audit.seeds import Purpose, seed_sequence
-from audit.training.arms import Arm
+from audit.training.arms import Arm, LearnerArm
 from audit.training.augmentation import model_views
 from audit.training.crosscheck import EARLY_STEPS, CrossCheck, cross_check
 from audit.training.engines import Engine, train_ensemble
+from audit.training.estimators import train_estimators
 from audit.training.evaluation import Outputs, evaluate_cohort, evaluate_module, stack_outputs
+from audit.training.learners import Estimator
 from audit.training.models import Mlp, Model
 from audit.training.noise import noise_generator, seeded_cpu_generator
 from audit.training.opacus_loop import (
@@ -34,8 +37,8 @@ from audit.training.opacus_loop import (
 class CohortTask:
     """Everything needed to train models ``first``…``last`` of ``arm``, except the data itself."""
 
-    arm: Arm
-    model: Model
+    arm: Arm | LearnerArm
+    model: Model | Estimator
     first: int
     last: int
     engine: Engine
@@ -78,6 +81,8 @@ class CohortOutput:
     seconds: float
     diverged: int
     cross_check: CrossCheck | None
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What a learner's training left to say (:class:`audit.training.estimators.Notes`)."""
 
 
 def train_cohort(
@@ -88,8 +93,13 @@ def train_cohort(
     member = membership(
         len(data.x_train), task.models, p=task.p, design=task.design, seed=task.seed
     )
-    way = _in_loop if task.engine == "opacus" else _in_one_program
-    train, test, diverged, checked = way(task, data, member, on_step)
+    notes: dict[str, Any] = {}
+    if isinstance(task.model, Estimator):
+        train, test, diverged, notes = _by_the_learner(task, data, member, on_step)
+        checked = None
+    else:
+        way = _in_loop if task.engine == "opacus" else _in_one_program
+        train, test, diverged, checked = way(task, task.model, data, member, on_step)
     return CohortOutput(
         membership=member,
         train_correct=train.correct,
@@ -99,20 +109,43 @@ def train_cohort(
         seconds=time.perf_counter() - start,
         diverged=diverged,
         cross_check=checked,
+        notes=notes,
     )
+
+
+def _by_the_learner(
+    task: CohortTask, data: TrainingData, member: np.ndarray, on_step: Callable[[int], None]
+) -> tuple[Outputs, Outputs, int, dict[str, Any]]:
+    assert isinstance(task.arm, LearnerArm)
+    assert isinstance(task.model, Estimator)
+    done = train_estimators(
+        task.model,
+        task.arm,
+        (data.x_train, data.y_train),
+        (data.x_test, data.y_test),
+        member,
+        task.models,
+        seed=task.seed,
+        on_model=on_step,
+    )
+    return done.train, done.test, done.diverged, done.notes.to_json()
 
 
 Trained = tuple[Outputs, Outputs, int, CrossCheck | None]
 
 
 def _in_one_program(
-    task: CohortTask, data: TrainingData, member: np.ndarray, on_step: Callable[[int], None]
+    task: CohortTask,
+    model: Model,
+    data: TrainingData,
+    member: np.ndarray,
+    on_step: Callable[[int], None],
 ) -> Trained:
-    device = torch.device(task.device)
-    train = task.model.prepare(data.x_train, device), _labels(data.y_train, device)
-    test = task.model.prepare(data.x_test, device), _labels(data.y_test, device)
+    device, arm = torch.device(task.device), _sgd(task)
+    train = model.prepare(data.x_train, device), _labels(data.y_train, device)
+    test = model.prepare(data.x_test, device), _labels(data.y_test, device)
     models = len(task.models)
-    early_step = min(EARLY_STEPS, task.arm.steps)
+    early_step = min(EARLY_STEPS, arm.steps)
     early: list[Tensor] = []
 
     def report(done: int, theta: Tensor) -> None:
@@ -121,8 +154,8 @@ def _in_one_program(
         on_step(done * models)
 
     theta = train_ensemble(
-        task.model,
-        task.arm,
+        model,
+        arm,
         *train,
         member,
         task.models,
@@ -134,8 +167,8 @@ def _in_one_program(
     if task.checked_model is not None:
         row = task.checked_model - task.first
         checked = cross_check(
-            task.model,
-            task.arm,
+            model,
+            arm,
             theta[row],
             early[0][row],
             task.checked_model,
@@ -147,18 +180,21 @@ def _in_one_program(
         )
     diverged = int((~torch.isfinite(theta).all(dim=1)).sum())
     return (
-        evaluate_cohort(task.model, theta, *train),
-        evaluate_cohort(task.model, theta, *test),
+        evaluate_cohort(model, theta, *train),
+        evaluate_cohort(model, theta, *test),
         diverged,
         checked,
     )
 
 
 def _in_loop(
-    task: CohortTask, data: TrainingData, member: np.ndarray, on_step: Callable[[int], None]
+    task: CohortTask,
+    model: Model,
+    data: TrainingData,
+    member: np.ndarray,
+    on_step: Callable[[int], None],
 ) -> Trained:
-    device = torch.device(task.device)
-    model = task.model
+    device, arm = torch.device(task.device), _sgd(task)
     x_train = model.plain(model.prepare(data.x_train, device))
     x_test = model.plain(model.prepare(data.x_test, device))
     y_train, y_test = _labels(data.y_train, device), _labels(data.y_test, device)
@@ -170,28 +206,28 @@ def _in_loop(
             # As the factory made it: buffers may differ between models.
             module = model.initial_module(task.seed, k)
         module = module.to(device)
-        minibatches = model_minibatches(member[row], k, task.arm, seed=task.seed)
+        minibatches = model_minibatches(member[row], k, arm, seed=task.seed)
         views = None
-        if task.arm.augmentation:
+        if arm.augmentation:
             minibatches, sizes = tee_sizes(minibatches)
             views = model_views(
                 k,
-                task.arm.augmentation,
+                arm.augmentation,
                 tuple(x_train.shape[1:]),
                 sizes,
-                arm=task.arm.name,
+                arm=arm.name,
                 seed=task.seed,
             )
-        finished = row * task.arm.steps
+        finished = row * arm.steps
         report = _offset(on_step, finished)
         with _layer_randomness(task, k, device):
-            if task.arm.kind == "standard":
-                train_standard(module, task.arm, x_train, y_train, minibatches, report, views=views)
+            if arm.kind == "standard":
+                train_standard(module, arm, x_train, y_train, minibatches, report, views=views)
             else:
-                noise = noise_generator(task.seed, task.arm.name, k, device)
+                noise = noise_generator(task.seed, arm.name, k, device)
                 train_private(
                     module,
-                    task.arm,
+                    arm,
                     x_train,
                     y_train,
                     minibatches,
@@ -203,6 +239,11 @@ def _in_loop(
         train.append(evaluate_module(module, x_train, y_train))
         test.append(evaluate_module(module, x_test, y_test))
     return stack_outputs(train), stack_outputs(test), diverged, None
+
+
+def _sgd(task: CohortTask) -> Arm:
+    assert isinstance(task.arm, Arm)
+    return task.arm
 
 
 @contextmanager

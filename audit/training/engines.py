@@ -22,8 +22,10 @@ from audit.training.network import Network
 from audit.training.noise import Noise
 from audit.training.stacked import NoStackedForm, StackedNetwork
 
-Engine = Literal["ensemble", "functional", "opacus"]
-"""``ensemble``: stacked layers; ``functional``: torch.func; ``opacus``: one model at a time."""
+Engine = Literal["ensemble", "functional", "opacus", "estimator"]
+"""``ensemble``: stacked layers; ``functional``: torch.func; ``opacus``: one model at a time;
+``estimator``: not trained by this tool, but by a learner itself (:mod:`audit.training.learners`).
+"""
 
 # A step of the probe may differ from autograd's by rounding; a wrong form differs by far more.
 _PROBE_TOLERANCE = 1e-3

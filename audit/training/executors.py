@@ -118,7 +118,8 @@ def run_local(
             done, _ = wait(pending, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
             running = {tasks[i].key: steps[i] / _total(tasks[i]) for i in pending.values()}
             on_progress(running)
-            for future in done:
+            # A cohort that failed ends the run: those that finished with it are kept first.
+            for future in sorted(done, key=lambda future: future.exception() is not None):
                 yield tasks[pending.pop(future)], future.result()
     except BrokenProcessPool as error:
         raise AuditError(

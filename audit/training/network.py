@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +14,7 @@ from torch.nn.parameter import is_lazy
 
 from audit.errors import BadInput
 from audit.seeds import Purpose, seed_sequence
+from audit.training.imported import import_object
 from audit.training.noise import seeded_cpu_generator
 from audit.training.zoo import ZOO, Factory
 
@@ -244,19 +242,7 @@ def resolve(path: str) -> Factory:
     Raises:
         BadInput: it cannot be imported, or is not callable.
     """
-    module_name, _, attribute = path.partition(":")
-    # A user's module lies where the command is given; the console script does not look there.
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        factory: Any = getattr(importlib.import_module(module_name), attribute)
-    except (Exception, SystemExit) as error:  # importing runs the user's code
-        raise BadInput(
-            "model",
-            path,
-            f"cannot be imported ({type(error).__name__}: {' '.join(str(error).split())})",
-            "Give package.module:factory, with the package on PYTHONPATH",
-        ) from error
+    factory = import_object(path)
     if not callable(factory):
         raise BadInput("model", path, "is not callable", "Name a function that returns a module")
     return cast("Factory", factory)
