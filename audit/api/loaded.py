@@ -47,6 +47,10 @@ class Outputs:
             raise BadInput(
                 "run", str(self.path), f"holds no shards of {self.arm}", "Fetch its folder shards/"
             )
+        if any(array is None for part in parts for array in part):
+            raise BadInput(
+                "run", str(self.path), f"has no {names[0]}", "Use membership and correctness"
+            )
         return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
     @cached_property
@@ -70,12 +74,20 @@ class Outputs:
 
     @cached_property
     def train_margin(self) -> Float16[np.ndarray, "models n"]:
-        """log(p_y / (1 − p_y)) of model k on training example i (Carlini et al. 2022, §IV)."""
+        """log(p_y / (1 − p_y)) of model k on training example i (Carlini et al. 2022, §IV).
+
+        Raises:
+            BadInput: the run has none (answers without probabilities).
+        """
         return self._joined("train_margin")[0]
 
     @cached_property
     def test_margin(self) -> Float16[np.ndarray, "models n_test"]:
-        """The same on test example j."""
+        """The same on test example j.
+
+        Raises:
+            BadInput: the run has none.
+        """
         return self._joined("test_margin")[0]
 
 

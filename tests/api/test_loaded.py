@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -60,10 +61,22 @@ def test_outputs_recompute_the_examples(finished: audit.Run):
     assert bool(np.all(agree[clear]))
 
 
+def test_margins_that_a_shard_does_not_have_are_refused(
+    finished: audit.Run, monkeypatch: pytest.MonkeyPatch
+):
+    bare = SimpleNamespace(train_margin=None, test_margin=None)
+    monkeypatch.setattr("audit.api.loaded.read_shards", lambda *_: [bare])
+    with pytest.raises(audit.BadInput, match="has no test_margin"):
+        _ = finished.outputs("dp-2").test_margin
+    monkeypatch.setattr("audit.api.loaded.read_shards", lambda *_: [])
+    with pytest.raises(audit.BadInput, match="no shards of dp-2"):
+        _ = finished.outputs("dp-2").membership
+
+
 def test_groups_keep_their_rows_and_their_names(finished: audit.Run):
     sites = finished.subgroups[finished.subgroups["grouping"] == "site"]
     assert sites["subgroup"].tolist() == [HOSTILE, "b", "(not recorded)"]
-    assert sites["n_train"].sum() == 180
+    assert int(np.asarray(sites["n_train"]).sum()) == 180
     # Groupings named like columns of the table stay beside them.
     assert {"group mem", "group arm", "mem", "arm", "site×mem", "label"} <= set(finished.examples)
     labels = list(finished.examples["label"])
