@@ -55,8 +55,8 @@ def make_claim(
 ) -> Claim:
     """The claim of (``epsilon``, ``delta``) by ``source`` under an inclusion design.
 
-    ``curve``: the mechanism's own, for its ``adjacency``; one of add/remove is turned into that of a swap where the
-    design needs it (:func:`audit.inclusion.neighbour_guarantee`).
+    ``curve``: the mechanism's own, for its ``adjacency``; one of add/remove is turned into that of
+    a swap where the design needs it (:func:`audit.inclusion.neighbour_guarantee`).
 
     Raises:
         BadInput: a claim about replacing an example under the ``poisson`` design.
