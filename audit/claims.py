@@ -55,13 +55,13 @@ def make_claim(
 ) -> Claim:
     """The claim of (``epsilon``, ``delta``) by ``source`` under an inclusion design.
 
-    ``curve``: the mechanism's own, under add/remove; it is turned into that of a swap where the
-    design needs it (:func:`audit.inclusion.neighbour_guarantee`).
+    ``curve``: the mechanism's own, for its ``adjacency``; one of add/remove is turned into that of
+    a swap where the design needs it (:func:`audit.inclusion.neighbour_guarantee`).
 
     Raises:
         BadInput: a claim about replacing an example under the ``poisson`` design.
     """
-    if curve is not None and design == "fixed":
+    if curve is not None and design == "fixed" and adjacency == "add_remove":
         curve = swap_curve(curve)
     in_out = neighbour_guarantee(epsilon, delta, design, adjacency)
     return Claim(epsilon, delta, *in_out, source=source, curve=curve, adjacency=adjacency)

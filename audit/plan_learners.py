@@ -122,18 +122,19 @@ def _private(
 
 def _planned(learner: Estimator, arm: LearnerArm, settings: LearnerConfig) -> PlannedArm:
     check_learner(learner, arm)
-    trained_by = _trained_by(learner)
-    why = f"{learner.path} trains itself, one model at a time, by {trained_by}"
-    return PlannedArm(arm, learner, settings, "estimator", why, trained_by=trained_by)
+    library = _library_version(learner)
+    why = f"{learner.path} trains itself, one model at a time"
+    why += f", by {library}" if library else ""
+    return PlannedArm(arm, learner, settings, "estimator", why, trained_by=library or learner.path)
 
 
-def _trained_by(learner: Estimator) -> str:
-    """``scikit-learn 1.7.2``, or the user's own code where no distribution is known."""
+def _library_version(learner: Estimator) -> str | None:
+    """``scikit-learn 1.7.2``; None for code that belongs to no installed distribution."""
     name = _DISTRIBUTIONS.get(learner.library, learner.library)
     try:
         return f"{name} {version(name)}"
     except (PackageNotFoundError, ValueError):
-        return f"the code of {learner.path}"
+        return None
 
 
 def _options(settings: LearnerConfig) -> dict[str, Any]:

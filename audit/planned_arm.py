@@ -18,8 +18,8 @@ class PlannedArm:
     """An arm with everything a report says of it.
 
     ``claim``: what it claims; None for an arm that claims nothing. ``mechanism``: how DP-SGD backs
-    the claim; None where the claim is not one of DP-SGD. ``trained_by``: the program behind a
-    learner that trains itself.
+    the claim; None where the claim is not one of DP-SGD. ``trained_by``: the library behind a
+    learner that trains itself, or the learner's own name.
     """
 
     arm: Arm | LearnerArm

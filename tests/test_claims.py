@@ -9,6 +9,7 @@ import pytest
 
 from audit.accounting import PrivacyCurve
 from audit.claims import make_claim, strictest
+from audit.errors import BadInput
 
 CURVE = PrivacyCurve(np.array([0.0, 1.0, 2.0]), np.array([0.1, 0.01, 0.001]))
 
@@ -42,3 +43,13 @@ def test_the_strictest_is_the_smallest_epsilon_or_what_was_asked():
     assert strictest([None, two, one], asked=asked) is one
     assert strictest([None], asked=asked) is asked
     assert strictest([], asked=asked) is asked
+
+
+def test_a_claim_about_replacing_stands_as_it_is_under_fixed_and_is_refused_under_poisson():
+    claim = make_claim(
+        1.0, 1e-5, design="fixed", source="claimed", curve=CURVE, adjacency="replace_one"
+    )
+    assert (claim.in_out_epsilon, claim.in_out_delta) == (1.0, 1e-5)
+    assert claim.curve is CURVE
+    with pytest.raises(BadInput, match="--inclusion fixed"):
+        make_claim(1.0, 1e-5, design="poisson", source="claimed", adjacency="replace_one")

@@ -74,9 +74,7 @@ def test_a_private_learner_gives_an_arm_for_each_epsilon():
     claim = made.arms[1].claim
     assert claim is not None
     assert (claim.epsilon, claim.delta, claim.adjacency) == (0.5, 0.0, "add_remove")
-    assert claim.source == (
-        f"claimed by the code of {PATH}majority_of_cells, not verified by this tool"
-    )
+    assert claim.source == (f"claimed by {PATH}majority_of_cells, not verified by this tool")
     assert made.judged_by == claim
 
 

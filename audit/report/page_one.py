@@ -304,8 +304,8 @@ def _not_covered(
     learners = [arm_words(arm, run) for arm in summary["arms"] if is_learner(arm, run)]
     if learners:
         items.append(
-            f"How the models of {joined(learners)} train: a program other than this tool made "
-            "them, and only their answers were looked at."
+            f"How the models of {joined(learners)} train: their learners train themselves, and "
+            "this tool looked at their answers alone."
         )
     unchecked = [
         arm

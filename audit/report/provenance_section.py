@@ -203,8 +203,10 @@ def _training(run: Mapping[str, Any]) -> Json:
         f"{_model_words(run)} "
         f"{count(plan.get('models'))} models per arm, subsets by {inclusion.get('design')} "
         f"inclusion with p = {general(inclusion.get('p'))}; model k of every arm trains on the "
-        "same subset. The arms are tuned separately, so each difference of accuracy includes that."
+        "same subset."
     )
+    if len(arms) > 1:
+        note += " The arms are tuned separately, so each difference of accuracy includes that."
     return table(
         "Training", [("Setting", TEXT), *((arm_label(a, run), NUMBER) for a in arms)], rows, note
     )

@@ -120,7 +120,7 @@ def test_an_honest_private_learner_keeps_its_claim(tmp_path: Path):
     arm = manifest["arms"]["dp-1"]
     assert (arm["epsilon"], arm["delta"], arm["adjacency"]) == (1.0, 0.0, "add_remove")
     assert "not verified by this tool" in arm["claimed_by"]
-    assert "claimed by the code of mine:cells, not verified by this tool" in report
+    assert "claimed by mine:cells, not verified by this tool" in report
     assert "The arms are different learners" in report
     assert done.code == 0
 
