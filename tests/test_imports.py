@@ -32,7 +32,12 @@ FLOORS = {
     "__init__": -1,
 }
 # Modules that share a room.
-ROOM_OF = {"results": "store", "elsewhere": "pipeline", "cli_estimate": "cli"}
+ROOM_OF = {
+    "results": "store",
+    "brought": "pipeline",
+    "elsewhere": "pipeline",
+    "cli_estimate": "cli",
+}
 
 
 def room(dotted: str) -> str:
