@@ -36,6 +36,7 @@ FLOORS = {
 # Modules that share a room.
 ROOM_OF = {
     "results": "store",
+    "brought": "pipeline",
     "elsewhere": "pipeline",
     "cli_estimate": "cli",
     "plan_learners": "plan",
