@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from audit.training.arms import Arm
 from audit.training.augmentation import Views
+from audit.training.device_ensemble import DeviceEnsemble
 from audit.training.ensemble import CLIP_EPS, Data, Ensemble
 from audit.training.functional import FunctionalNetwork
 from audit.training.minibatches import poisson_minibatches
@@ -55,7 +56,7 @@ def program(model: Model, engine: Engine, theta: Tensor, arm: Arm) -> Program:
         NoStackedForm: ``ensemble`` has no form of the model.
     """
     if isinstance(model, Mlp):
-        return Ensemble(model, theta, arm)
+        return (Ensemble if theta.device.type == "cpu" else DeviceEnsemble)(model, theta, arm)
     return (StackedNetwork if engine == "ensemble" else FunctionalNetwork)(model, theta, arm)
 
 

@@ -210,20 +210,24 @@ class Ensemble:
             for layer, gradient in enumerate(self._sums):
                 inputs, delta = rows.inputs[layer][part], rows.delta_parts[layer][part]
                 np.matmul(np.swapaxes(inputs, -1, -2), delta, out=gradient)
-            self._descend(
-                self.theta[here], self.velocity[here], None if noise is None else noise[here]
-            )
+            own = None if noise is None else noise[here]
+            descend(self.arm, self.theta[here], self.velocity[here], self._gradient, own)
 
-    def _descend(self, theta: Tensor, velocity: Tensor, noise: Tensor | None) -> None:
-        """SGD in PyTorch's convention; without momentum the velocity is not kept."""
-        arm, change = self.arm, self._gradient
-        if noise is not None:
-            change.add_(noise, alpha=1 / arm.expected_batch_size)
-        if arm.weight_decay:
-            change.add_(theta, alpha=arm.weight_decay)
-        if arm.momentum:
-            change = torch.add(change, velocity, alpha=arm.momentum, out=velocity)
-        theta.add_(change, alpha=-arm.learning_rate)
+
+def descend(
+    arm: Arm, theta: Tensor, velocity: Tensor, change: Tensor, noise: Tensor | None
+) -> None:
+    """One step of SGD in PyTorch's convention, in place; ``change`` is the gradient, and used up.
+
+    Without momentum the velocity is not kept.
+    """
+    if noise is not None:
+        change.add_(noise, alpha=1 / arm.expected_batch_size)
+    if arm.weight_decay:
+        change.add_(theta, alpha=arm.weight_decay)
+    if arm.momentum:
+        change = torch.add(change, velocity, alpha=arm.momentum, out=velocity)
+    theta.add_(change, alpha=-arm.learning_rate)
 
 
 def _squared_norms(matrix: np.ndarray) -> np.ndarray:
