@@ -22,8 +22,8 @@ from audit.errors import BadInput
 # Notebooks have themes of their own: the colours are the light ones, on their own ground.
 _GROUND, _INK, _FONT = "#ffffff", "#1c2330", "Arial, 'Liberation Sans', sans-serif"
 _BOX = (
-    f"display:inline-block;margin:0 8px 8px 0;padding:8px;background:{_GROUND};color:{_INK};"
-    f"font-family:{_FONT}"
+    "display:inline-block;vertical-align:top;margin:0 8px 8px 0;padding:8px;"
+    f"background:{_GROUND};color:{_INK};font-family:{_FONT}"
 )
 _SOURCE = "The captions are the report's, which has the tables and tests they speak of."
 
