@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from audit import __version__
+from audit.cli_estimate import estimate
 from audit.errors import EXIT_INTERNAL, EXIT_OK, AuditError, BadInput, Interrupted
 
 app = typer.Typer(
@@ -221,6 +222,9 @@ def show(
         raise BadInput("show", " ".join(where), "takes [RUN] EXAMPLE", "Give one number")
     path = _run_or_newest(Path(where[0]) if len(where) == 2 else None)
     print_example(read_results(path), where[-1])
+
+
+app.command()(estimate)
 
 
 @data_app.command("list")

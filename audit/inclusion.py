@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float64, Int64
+from scipy import stats
 
 from audit.config import Adjacency, Design
 from audit.errors import BadInput
@@ -65,3 +66,82 @@ def neighbour_guarantee(
     if design == "poisson":
         return epsilon, delta
     return 2 * epsilon, min(1.0, (1 + float(np.exp(epsilon))) * delta)
+
+
+# A design is refused when the subsets' sizes would be so by chance once in a million times.
+_BY_CHANCE = 1e-6
+_FEWEST_EXPECTED = 5.0
+
+
+def check_design(
+    sizes: Int64[np.ndarray, " models"],
+    share: Float64[np.ndarray, " n"],
+    *,
+    design: Design,
+    p: float | None = None,
+) -> None:
+    """Refuse subsets that were not drawn as ``design`` says: another relation would be tested.
+
+    Args:
+        sizes: training examples of each model.
+        share: share of the models that saw each example; examples may differ in it.
+        p: the inclusion probability, where it is stated.
+
+    Given how many models saw each example, independent inclusion leaves the sizes a variance of
+    Σ shareᵢ(1 − shareᵢ), and their sum of squares over it is about χ² with models − 1 degrees.
+    Equal (or nearly equal) sizes are those of a fixed design, far-apart ones of examples that come
+    together or of models with a p of their own.
+
+    Raises:
+        BadInput: sizes that the design does not produce, or another share than ``p``.
+    """
+    models, n = sizes.size, share.size
+    if p is not None:
+        _check_share(sizes, n, p, design)
+    if design == "fixed":
+        if (sizes != sizes[0]).any():
+            other = int(np.flatnonzero(sizes != sizes[0])[0])
+            raise BadInput(
+                "inclusion",
+                "fixed",
+                f"needs subsets of one size, but model 0 has {sizes[0]:,} training examples and "
+                f"model {other} has {sizes[other]:,}",
+                "Use --inclusion poisson if each example was in independently of the others",
+            )
+        return
+    expected = float((share * (1 - share)).sum()) * models / max(models - 1, 1)
+    if models < 2 or expected < _FEWEST_EXPECTED:
+        return
+    spread = float(((sizes - sizes.mean()) ** 2).sum()) / expected
+    # One unit more: sizes are whole numbers, and a few models can agree by chance.
+    if stats.chi2.cdf(spread + 1 / expected, models - 1) < _BY_CHANCE:
+        raise BadInput(
+            "inclusion",
+            "poisson",
+            f"does not give {models} subsets so equal in size ({sizes.min():,} to "
+            f"{sizes.max():,}; ± {expected**0.5:.0f} is usual): in subsets of fixed size, “in” "
+            "against “out” is a swap, and another ε is tested",
+            "Use --inclusion fixed if all have one size; else draw each example independently",
+        )
+    if stats.chi2.sf(spread, models - 1) < _BY_CHANCE:
+        raise BadInput(
+            "inclusion",
+            "poisson",
+            f"does not give subsets so different in size ({sizes.min():,} to {sizes.max():,}; "
+            f"± {expected**0.5:.0f} is usual): examples came in together, or models had an "
+            "inclusion probability of their own, and models with an example differ from those "
+            "without it in more than that example",
+            "Draw each example independently, with the same probabilities for every model",
+        )
+
+
+def _check_share(sizes: Int64[np.ndarray, " models"], n: int, p: float, design: Design) -> None:
+    total, cells = float(sizes.sum()), float(sizes.size) * n
+    allowed = 6 * (cells * p * (1 - p)) ** 0.5 if design == "poisson" else float(sizes.size)
+    if abs(total - cells * p) > allowed:
+        raise BadInput(
+            "p",
+            p,
+            f"is not the share of the training examples that models saw, {total / cells:.4g}",
+            "Leave it out: the share is taken from the membership",
+        )

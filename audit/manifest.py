@@ -22,6 +22,7 @@ from audit.training.learners import Estimator
 # What this program reads, and of which type; "*" stands for any key, "?" ends one that may be
 # absent. Run directories travel between people: nothing in them is believed before it is looked at.
 _CLAIM: dict[str, Any] = {"epsilon?": float, "delta?": float, "claimed_by?": str}
+_FILE: dict[str, Any] = {"file": str, "sha256": str}
 _SHAPE: dict[str, Any] = {
     "schema_version": int,
     "status": str,
@@ -53,7 +54,8 @@ _SHAPE: dict[str, Any] = {
     },
     "judged_by?": _CLAIM,
     "plan": {"models": int, "cohort_size": int, "cohorts": list},
-    "shards": {"*": {"sha256": str, "seconds": float}},
+    "shards": {"*": {"sha256": str, "seconds?": float}},
+    "origin?": {"arrays": {"*": _FILE}, "tables": {"*": _FILE}},
     "cross_check": {"*": {"passed": bool, "model": int, "against": str, "tolerance": float}},
 }
 
@@ -257,9 +259,19 @@ def refuse_changed_config(manifest: dict[str, Any], config: RunConfig) -> None:
     Raises:
         BadInput: a field of the configuration differs.
     """
-    stored, current = manifest["config"], identity(config)
+    refuse_changed_settings(manifest, identity(config))
+
+
+def refuse_changed_settings(manifest: dict[str, Any], current: dict[str, Any]) -> None:
+    """The same for settings as plain JSON.
+
+    Raises:
+        BadInput: a setting differs from that in ``manifest["config"]``.
+    """
+    stored = manifest["config"]
     # Other data changes its shipped settings too: name the cause, not a consequence.
-    for field in sorted(stored.keys() | current.keys(), key=lambda name: (name != "data", name)):
+    first = ("command", "data")
+    for field in sorted(stored.keys() | current.keys(), key=lambda n: (n not in first, n)):
         if stored.get(field) != current.get(field):
             raise BadInput(
                 field,

@@ -12,6 +12,7 @@ import numpy as np
 
 from audit import provenance
 from audit.analysis import AnalysedArm, ArmOutputs, analyse
+from audit.claims import Claim
 from audit.config import RunConfig, config_digest, make_config, read_config
 from audit.data.dataset import Dataset
 from audit.data.registry import load
@@ -178,7 +179,8 @@ def run(config: RunConfig, out: Path, *, command_line: str, listener: Listener) 
         store.write_manifest()
         train(store, plan, data, device, listener)
         _refuse_failed_checks(store.manifest)
-        return finish(store, plan, data, listener)
+        arms = [analysed(arm) for arm in plan.arms]
+        return finish(store, arms, plan.judged_by, data, listener)
 
 
 def train(store: RunDirectory, plan: Plan, data: Dataset, device: str, listener: Listener) -> None:
@@ -241,24 +243,33 @@ def _save(store: RunDirectory, task: CohortTask, output: CohortOutput) -> None:
     store.save_shard(task.key, shard, entry)
 
 
-def finish(store: RunDirectory, plan: Plan, data: Dataset, listener: Listener) -> RunOutcome:
-    """Estimate from the shards, save results, render the report."""
+def finish(
+    store: RunDirectory,
+    arms: list[AnalysedArm],
+    judged_by: Claim,
+    data: Dataset,
+    listener: Listener,
+) -> RunOutcome:
+    """Estimate from the shards, save results, render the report.
+
+    An arm that claims nothing is held against ``judged_by``.
+    """
     listener.stage("estimating")
     start = time.perf_counter()
-    outputs = {arm.name: read_outputs(store.path, store.manifest, arm.name) for arm in plan.arms}
-    arms = [analysed(arm) for arm in plan.arms]
-    results = analyse(arms, plan.judged_by, data, outputs, seed=plan.config.seed)
     manifest = store.manifest
+    outputs = {arm.name: read_outputs(store.path, manifest, arm.name) for arm in arms}
+    results = analyse(arms, judged_by, data, outputs, seed=manifest["seed"])
     if notes := learner_notes(manifest):
         manifest["learners"] = notes
-        for line in _warning_lines(notes, plan.models):
+        for line in _warning_lines(notes, manifest["plan"]["models"]):
             listener.stage(line)
     summary = {**results.summary, "findings": findings(results.summary, manifest)}
     results = replace(results, summary=summary)
     write_results(store.path, results)
     seconds: Counter[str] = Counter()
     for key, entry in manifest["shards"].items():
-        seconds[key.partition("/")[0]] += entry["seconds"]
+        if "seconds" in entry:
+            seconds[key.partition("/")[0]] += entry["seconds"]
     manifest["timings"] = {
         "training_seconds": {arm: round(total, 2) for arm, total in seconds.items()},
         "estimates_seconds": round(time.perf_counter() - start, 2),
@@ -327,13 +338,28 @@ def write_report(path: Path, *, full_subgroups: bool = False) -> Path:
 
 def read_outputs(path: Path, manifest: dict[str, Any], arm: str) -> ArmOutputs:
     """All models of ``arm`` from the shards, in order."""
-    shards = list(read_shards(path, manifest, arm))
-    if not shards:
-        raise AuditError(f"no shards of arm {arm} in {path}: run `audit run` again")
+    sizes = {"membership": "n", "train_correct": "n", "test_correct": "n_test"}
+    # Filled shard by shard: many models must not lie in memory twice.
+    every = {
+        name: np.empty((manifest["plan"]["models"], manifest["data"][size]), dtype=bool)
+        for name, size in sizes.items()
+    }
+    done = 0
+    for shard in read_shards(path, manifest, arm, margins=False):
+        rows = slice(done, done + len(shard.membership))
+        for name, whole in every.items():
+            part = getattr(shard, name)
+            if part.shape != whole[rows].shape:
+                raise AuditError(
+                    f"a shard of arm {arm} has {name} of shape {part.shape}, not what run.json "
+                    "says: give the command of the run again, or start with another --out"
+                )
+            whole[rows] = part
+        done = rows.stop
+    if not done:
+        raise AuditError(f"no shards of arm {arm} in {path}: give the command of the run again")
     return ArmOutputs(
-        membership=np.concatenate([s.membership for s in shards]),
-        train_correct=np.concatenate([s.train_correct for s in shards]),
-        test_correct=np.concatenate([s.test_correct for s in shards]),
+        **{name: whole[:done] for name, whole in every.items()},
         diverged=sum(
             entry.get("diverged", 0)
             for key, entry in manifest["shards"].items()

@@ -28,13 +28,13 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Shard:
-    """One cohort's outputs, unpacked."""
+    """One cohort's outputs, unpacked; margins are None where nobody has them."""
 
     membership: Bool[np.ndarray, "models n"]
     train_correct: Bool[np.ndarray, "models n"]
     test_correct: Bool[np.ndarray, "models n_test"]
-    train_margin: Float16[np.ndarray, "models n"]
-    test_margin: Float16[np.ndarray, "models n_test"]
+    train_margin: Float16[np.ndarray, "models n"] | None
+    test_margin: Float16[np.ndarray, "models n_test"] | None
 
 
 class RunDirectory:
@@ -127,8 +127,10 @@ def _is_plain(part: str) -> bool:
     return bool(part) and all(c.isascii() and (c.isalnum() or c in "-._+") for c in part)
 
 
-def read_shards(run: Path, manifest: dict[str, Any], arm: str) -> Iterator[Shard]:
-    """The shards of ``arm`` in order of their models.
+def read_shards(
+    run: Path, manifest: dict[str, Any], arm: str, *, margins: bool = True
+) -> Iterator[Shard]:
+    """The shards of ``arm`` in order of their models; without ``margins``, these are not read.
 
     Raises:
         AuditError: a shard is missing, damaged or of the wrong shape.
@@ -139,22 +141,28 @@ def read_shards(run: Path, manifest: dict[str, Any], arm: str) -> Iterator[Shard
         if _digest(path) != manifest["shards"][key]["sha256"]:
             raise AuditError(
                 f"shard {key} is missing or damaged: its SHA-256 differs from run.json. "
-                "Run `audit run` again with the same options to train it again."
+                "Give the command of the run again: it makes the shard anew."
             )
-        yield _load(path)
+        yield _load(path, margins)
+
+
+_MARGINS = ("train_margin", "test_margin")
 
 
 def _packed(shard: Shard) -> dict[str, np.ndarray]:
     def bits(a: np.ndarray) -> np.ndarray:
         return np.packbits(a, axis=1, bitorder="little")
 
-    return {
+    packed = {
         "membership": bits(shard.membership),
         "train_correct": bits(shard.train_correct),
         "test_correct": bits(shard.test_correct),
-        "train_margin": np.ascontiguousarray(shard.train_margin),
-        "test_margin": np.ascontiguousarray(shard.test_margin),
     }
+    for name in _MARGINS:
+        margin = getattr(shard, name)
+        if margin is not None:
+            packed[name] = np.ascontiguousarray(margin)
+    return packed
 
 
 def _sizes(shard: Shard) -> dict[str, str]:
@@ -162,7 +170,7 @@ def _sizes(shard: Shard) -> dict[str, str]:
     return {"n": str(n), "n_test": str(n_test), "schema_version": str(SCHEMA_VERSION)}
 
 
-def _load(path: Path) -> Shard:
+def _load(path: Path, margins: bool) -> Shard:
     try:
         with safe_open(path, framework="numpy") as file:
             sizes = file.metadata()
@@ -172,17 +180,17 @@ def _load(path: Path) -> Shard:
                 packed = file.get_tensor(name)
                 return np.unpackbits(packed, axis=1, count=count, bitorder="little").view(bool)
 
+            there = {name for name in _MARGINS if margins and name in file.keys()}  # noqa: SIM118
             return Shard(
                 membership=bits("membership", n),
                 train_correct=bits("train_correct", n),
                 test_correct=bits("test_correct", n_test),
-                train_margin=file.get_tensor("train_margin"),
-                test_margin=file.get_tensor("test_margin"),
+                **{name: file.get_tensor(name) if name in there else None for name in _MARGINS},
             )
     except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
         raise AuditError(
             f"shard {path.name} cannot be read ({type(error).__name__}). "
-            "Run `audit run` again with the same options to train it again."
+            "Give the command of the run again: it makes the shard anew."
         ) from error
 
 

@@ -32,7 +32,13 @@ FLOORS = {
     "__init__": -1,
 }
 # Modules that share a room.
-ROOM_OF = {"results": "store", "plan_learners": "plan", "planned_arm": "plan"}
+ROOM_OF = {
+    "results": "store",
+    "plan_learners": "plan",
+    "planned_arm": "plan",
+    "elsewhere": "pipeline",
+    "cli_estimate": "cli",
+}
 
 
 def room(dotted: str) -> str:

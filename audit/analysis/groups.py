@@ -43,19 +43,31 @@ class GroupAnalysis:
 def analyse_groups(data: Dataset, outputs: dict[str, ArmOutputs], *, seed: int) -> GroupAnalysis:
     """Every grouping of ``data``, and its frequency bins, in every arm.
 
+    Without test examples there is no accuracy to compare: losses are NaN, and neither trends of
+    losses nor comparisons nor rates are made.
+
     ``seed``: the run's, for the random relabellings of the test of equal losses.
     """
     tables, trends, disparity, rates = [], [], [], []
     for grouping in data.groupings:
         frame, losses, memorizations = _table(grouping, grouping.kind, data, outputs)
         tables.append(frame)
+        losses = losses if grouping.test.size else {}
         trends += _trends(grouping, outputs, losses, memorizations)
         disparity += [_disparity(grouping, outputs, arm, seed) for arm in losses]
-        rates += _rates(grouping, data, outputs)
+        rates += _rates(grouping, data, outputs) if grouping.test.size else []
         binned = _by_frequency(grouping)
         if len(binned.subgroups) > 1:
             tables.append(_table(binned, "frequency", data, outputs)[0])
-    return GroupAnalysis(pd.concat(tables, ignore_index=True), trends, disparity, rates)
+    table = pd.concat(tables, ignore_index=True) if tables else _no_groups()
+    return GroupAnalysis(table, trends, disparity, rates)
+
+
+def _no_groups() -> pd.DataFrame:
+    """The table of a run without groupings: its columns, no rows."""
+    text = {name: pd.Series(dtype="str") for name in ("grouping", "kind", "subgroup")}
+    counts = {name: pd.Series(dtype=np.int64) for name in ("n_train", "n_test")}
+    return pd.DataFrame(text | counts | {"frequency": pd.Series(dtype=np.float64)})
 
 
 def _by_frequency(grouping: Grouping) -> Grouping:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int32
 
-from audit.data.dataset import Dataset, Grouping
+from audit.data.dataset import NOT_RECORDED, Dataset, Grouping
 from audit.data.examples import Examples
 from audit.data.names import did_you_mean, distinct_names, printable
 from audit.data.subpopulations import DEFAULT_CLUSTERS_PER_CLASS, subpopulations
@@ -61,12 +61,24 @@ def group(
         BadInput: a spec names nothing, or makes more than 1,000 subgroups.
     """
     chosen = tuple(dict.fromkeys(specs)) or _defaults(examples, clusters_per_class)
+    found = build_groupings(examples, chosen, clusters_per_class=clusters_per_class, seed=seed)
+    return examples.with_groupings(*found)
+
+
+def build_groupings(
+    examples: Examples, specs: Sequence[str], *, clusters_per_class: int, seed: int
+) -> tuple[tuple[Grouping, ...], tuple[str, ...]]:
+    """The groupings that ``specs`` name, as :func:`group`, and warnings about how they were made.
+
+    Raises:
+        BadInput: as :func:`group`.
+    """
     builder = _Builder(examples, clusters_per_class, seed)
     groupings: dict[str, Grouping] = {}
-    for spec in chosen:
+    for spec in dict.fromkeys(specs):
         grouping = builder.build(spec)
         groupings.setdefault(grouping.name, grouping)
-    return examples.with_groupings(tuple(groupings.values()), tuple(builder.warnings))
+    return tuple(groupings.values()), tuple(builder.warnings)
 
 
 def _defaults(examples: Examples, clusters_per_class: int) -> tuple[str, ...]:
@@ -141,6 +153,13 @@ class _Builder:
                 )
             return grouping
         if name in _SUBPOPULATIONS:
+            if not examples.x_train.shape[1]:
+                raise BadInput(
+                    "subgroups",
+                    name,
+                    "are found from features, and none are known here",
+                    "Name columns, or class.",
+                )
             return subpopulations(
                 examples.x_train,
                 examples.y_train,
@@ -149,6 +168,10 @@ class _Builder:
                 class_names=examples.class_names,
                 clusters_per_class=self.clusters_per_class,
                 seed=self.seed,
+            )
+        if examples.class_names == (NOT_RECORDED,):
+            raise BadInput(
+                "subgroups", name, "needs labels, and none are known here", "Add --label COLUMN."
             )
         return class_grouping(examples)
 

@@ -152,6 +152,12 @@ def _left_out(columns: dict[str, Column], constant: tuple[str, ...]) -> list[str
     return [f"left out as {reason}: {listed(names)}" for reason, names in reasons.items()]
 
 
+def group_columns(table: pa.Table, train: Bool[np.ndarray, " rows"]) -> GroupColumns:
+    """The columns of a table as groupings; ``train`` says which rows are training rows."""
+    columns = {name: read_column(name, table[name]) for name in table.column_names}
+    return GroupColumns(tuple(columns), _GroupingsOf(table, columns, train))
+
+
 @dataclass(frozen=True)
 class _GroupingsOf:
     """Builds the grouping of a column when it is asked for."""

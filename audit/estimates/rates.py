@@ -95,8 +95,9 @@ def _record(
         fairlearn = MetricFrame(
             metrics=frame.function,
             y_true=np.concatenate([y, y]),
-            # For more than two classes only accuracy is asked: any wrong label will do.
-            y_pred=np.concatenate([y, (y + 1) % n_classes]),
+            # For more than two classes only accuracy is asked: any wrong label will do. A single
+            # class stands for labels that are not known.
+            y_pred=np.concatenate([y, (y + 1) % max(n_classes, 2)]),
             sensitive_features=np.concatenate([group, group]),
             sample_params={"sample_weight": np.concatenate([q, 1 - q])},
         )

@@ -25,8 +25,9 @@ from audit.report.words import (
 GAP_TOLERANCE = 0.01
 # With fewer models an interval from resampling them says too little for a verdict.
 _FEWEST_MODELS = 5
-# The reference loop itself, and learners that train themselves: no second program to check against.
-_OWN_ENGINES = frozenset({"opacus", "estimator"})
+# The reference loop itself, learners that train themselves, outputs from elsewhere: there is
+# no second program to check against.
+_NOT_CHECKED = frozenset({"opacus", "estimator", "elsewhere"})
 
 
 def divergence(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Json | None:
@@ -92,9 +93,9 @@ def _half_width(estimate: Mapping[str, Any] | None) -> float:
 
 
 def is_reference(arm: str, run: Mapping[str, Any]) -> bool:
-    """Whether the arm was trained by the reference itself, or by a learner that is its own: there
-    is nothing to cross-check."""
-    return _engine(arm, run).get("name") in _OWN_ENGINES
+    """Whether there is nothing to cross-check: the reference loop trained the arm, or a learner
+    itself, or nobody here did."""
+    return _engine(arm, run).get("name") in _NOT_CHECKED
 
 
 def is_learner(arm: str, run: Mapping[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from audit.report.blocks import NUMBER, TEXT, section, table, text
+from audit.report.brought import is_brought
 from audit.report.words import (
     Json,
     arm_label,
@@ -99,7 +100,8 @@ def claim_section(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json | 
             "outcome of training: by a factor of e^ε at most, apart from a slack of δ. It belongs "
             "to the training procedure. It covers neither what was fitted on the data beforehand "
             "nor the choice of settings by looking at results.",
-            _design_words(inclusion, facts.values()),
+            ("As stated by whoever brought the outputs: " if is_brought(run) else "")
+            + _design_words(inclusion, facts.values()),
         ),
         table("Claim and accounting", columns, rows, note),
     ]

@@ -8,7 +8,7 @@ from typing import Any
 from audit.report.claim_findings import certified, certified_label
 from audit.report.findings import findings
 from audit.report.verdicts import label
-from audit.report.words import arm_label, estimate, number, part
+from audit.report.words import arm_label, estimate, has_test, number, part
 
 
 def summary_lines(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -26,7 +26,12 @@ def summary_lines(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[tu
         bound = number(part(certified(result), "value"), 2)
         lines += [
             (arm_label(arm, run), verdicts[arm]),
-            ("test accuracy", estimate(result.get("accuracy_test"), "percent")),
+            (
+                "test accuracy",
+                estimate(result.get("accuracy_test"), "percent")
+                if has_test(run)
+                else "no test outputs",
+            ),
             ("memorized ≥ 0.25", estimate(result.get("mem_share_above_0.25"), "percent")),
             ("largest memorization", estimate(result.get("mem_max"))),
             (f"{certified_label(run)} certified (lower bound)", bound),

@@ -20,7 +20,7 @@ from audit.report.words import (
     count,
     estimate,
     finite,
-    has_standard,
+    has_loss,
     name,
     not_estimable,
     number,
@@ -33,7 +33,7 @@ def exposed_section(
 ) -> Json | None:
     """Memorization without privacy beside accuracy loss with it, over the main grouping."""
     arms, main = private_arms(summary, run), main_grouping(subgroups)
-    if main is None or not arms or not has_standard(summary, run):
+    if main is None or not has_loss(summary, run):
         return None
     rows = rows_of(subgroups, "grouping", main)
     blocks = [

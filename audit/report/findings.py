@@ -27,7 +27,7 @@ from audit.report.words import (
     arm_words,
     count,
     general,
-    has_standard,
+    has_loss,
     number,
     part,
     points,
@@ -39,16 +39,16 @@ from audit.report.words import (
 def findings(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[Json]:
     """Every finding of a run, the privacy claims first (``summary.json`` and ``run.json`` as read).
 
-    What is absent (no trends, no standard arm to measure losses against) gives no finding: the
-    report's list of what is not covered names it. A cross-check that should have been made and was
-    not is a finding.
+    What is absent (no trends, no standard arm or test outputs to measure losses with) gives no
+    finding: the report's list of what is not covered names it. A cross-check that should have been
+    made and was not is a finding.
     """
     private, arms = private_arms(summary, run), list(summary["arms"])
     found = [claim_findings.claim(arm, summary, run) for arm in private]
     found += [claim_findings.forbidden(a, summary, run) for a in arms if a not in private]
     found += [claim_findings.largest(arm, summary, run) for arm in private]
     found += [_delta(arm, run) for arm in private]
-    if has_standard(summary, run):
+    if has_loss(summary, run):
         found += [_loss(arm, summary, run) for arm in private]
     found += subgroup_findings.trends(summary, run)
     found += subgroup_findings.disparities(summary, run)

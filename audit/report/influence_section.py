@@ -9,7 +9,17 @@ import pandas as pd
 
 from audit.report.blocks import NUMBER, TEXT, section, table, text
 from audit.report.frames import records, rows_of
-from audit.report.words import Json, arm_label, count, estimate, general, interval, number, percent
+from audit.report.words import (
+    Json,
+    arm_label,
+    count,
+    estimate,
+    general,
+    has_test,
+    interval,
+    number,
+    percent,
+)
 
 MOST_PAIRS = 10
 
@@ -19,7 +29,7 @@ def influence_section(
 ) -> Json | None:
     """Counts per arm and the strongest pairs; ``None`` if influence was not estimated."""
     arms = {a: r["influence"] for a, r in summary["arms"].items() if r.get("influence")}
-    if not arms:
+    if not arms or not has_test(run):
         return None
     rows = [
         ["Pairs tested", *(count(i.get("pairs_tested")) for i in arms.values())],

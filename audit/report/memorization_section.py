@@ -27,6 +27,7 @@ from audit.report.words import (
     estimate,
     finite,
     general,
+    has_test,
     is_swap,
     number,
     part,
@@ -76,6 +77,9 @@ def _estimates(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json:
     for label, key, unit in lines:
         counts = {part(arms[arm].get(key), "n") for arm in arms}
         n = ", ".join(count(x) for x in sorted(c for c in counts if c is not None))
+        if key == "accuracy_test" and not has_test(run):
+            rows.append([label, *("no test outputs" for _ in arms), "–"])
+            continue
         rows.append([label, *(estimate(arms[arm].get(key), unit) for arm in arms), n or "–"])
     columns = [("Estimate", TEXT), *((arm_label(a, run), NUMBER) for a in arms), ("n", NUMBER)]
     return table(

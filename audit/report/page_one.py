@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.report.brought import ANSWERS_ALONE, AS_STATED, is_brought, not_verified
 from audit.report.check_findings import is_learner, is_reference
 from audit.report.findings import CLAIM
 from audit.report.subgroup_findings import SLOPE_DIGITS, groups_words
@@ -22,9 +23,11 @@ from audit.report.words import (
     counted,
     finite,
     general,
-    has_standard,
+    has_loss,
+    has_test,
     joined,
     name,
+    no_loss_because,
     part,
     percent,
     points,
@@ -125,7 +128,8 @@ def _claimed(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
             f"{_slack(delta)}. For instance, an example "
             f"that models get right in {percent(_SELDOM, 0)} of cases without having seen it, they "
             f"may get right in {_share(most)} of cases after having seen it{limits}. The smaller "
-            f"ε, the stricter the claim. The claim is about the way of training.{_claimant(facts)}"
+            f"ε, the stricter the claim. The claim is about the way of training."
+            f"{AS_STATED if is_brought(run) else _claimant(facts)}"
         )
     return said or [_nothing_claimed(run)]
 
@@ -169,6 +173,11 @@ def _tested(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
     arms = list(summary["arms"])
     ways = joined([arm_words(a, run) for a in arms])
     how = f"in each of {len(arms)} ways ({ways})" if len(arms) > 1 else f"by {ways}"
+    models = counted(summary.get("models"), "model")
+    trained = f"We trained {models} {how}"
+    if is_brought(run):
+        were = "was" if summary.get("models") == 1 else "were"
+        trained = f"{models} {were} trained elsewhere {how}"
     shares, correct = (
         joined([
             f"{arm_words(a, run)} {percent(part(result.get(key), 'value'))}"
@@ -177,13 +186,17 @@ def _tested(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
         for key in ("mem_share_above_0.25", "accuracy_test")
     )  # fmt: skip
     return [
-        f"We trained {counted(summary.get('models'), 'model')} {how}, each on a random part (about "
-        f"{percent(inclusion.get('p'), 0)}) of the {count(data['n'])} training examples of "
-        f"“{name(data['name'])}”, and asked of each example "
+        f"{trained}, each on a random part (about {percent(inclusion.get('p'), 0)}) of the "
+        f"{count(data['n'])} training examples of “{name(data['name'])}”. We asked of each example "
         "whether models that saw it treat it differently from models that did not. An example is "
-        " memorized if models get it right only because they have seen it.",
-        f"Share of training examples memorized by 0.25 or more: {shares}. Right answers on "
-        f"{count(data['n_test'])} new examples: {correct}.",
+        "memorized if models get it right only because they have seen it."
+        + (f" {ANSWERS_ALONE}" if is_brought(run) else ""),
+        f"Share of training examples memorized by 0.25 or more: {shares}."
+        + (
+            f" Right answers on {count(data['n_test'])} new examples: {correct}."
+            if has_test(run)
+            else ""
+        ),
     ]
 
 
@@ -250,11 +263,17 @@ def _negated(x: float | None) -> float | None:
 
 def _no_loss(run: Mapping[str, Any], summary: Mapping[str, Any], main: str | None) -> list[str]:
     """Why what privacy costs was not estimated; empty where it was."""
-    private, standard = private_arms(summary, run), has_standard(summary, run)
-    if private and standard:
-        return [] if main else ["Accuracy lost by subgroups: not estimated."]
-    missing = "no private arm" if standard else "no standard arm"
-    return [f"What privacy costs in accuracy, overall or by subgroup: not estimated ({missing})."]
+    said = []
+    if not has_loss(summary, run):
+        missing = no_loss_because(summary, run)
+        said.append(f"What privacy costs in accuracy: not estimated (there are {missing}).")
+    if not has_test(run):
+        said.append(
+            "Test accuracy and influence on test examples: not estimated (no test outputs)."
+        )
+    if main is None:
+        said.append("Subgroups: nothing was estimated by subgroup, because no groups were given.")
+    return said
 
 
 def _not_covered(
@@ -272,6 +291,9 @@ def _not_covered(
     fitted = [name(x) for x in data.get("fitted_on_train") or []]
     fitted += [f"the grouping “{name(g['name'])}”" for g in data.get("groupings") or []
                if g.get("uses_training_data")]  # fmt: skip
+    if is_brought(run):
+        items.append(not_verified(run, summary))
+        fitted.append("whatever was fitted before training (scaling, features), unknown here")
     if fitted:
         items.append(f"Computed from the training data outside every claim: {joined(fitted)}.")
     items.append(

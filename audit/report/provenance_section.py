@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from audit.report.blocks import NUMBER, TEXT, section, table, text
+from audit.report.brought import files_table, is_brought, not_verified
 from audit.report.check_findings import (
     check_verdict,
     is_learner,
@@ -16,11 +17,15 @@ from audit.report.check_findings import (
 from audit.report.words import Json, arm_label, count, general, joined, name, number
 
 _LONG_TEXT = 400
+_NOT_RECORDED = "(not recorded)"
 
 
 def provenance_section(run: Mapping[str, Any]) -> Json:
     """Cross-check, data, training of each arm, run and software."""
     blocks = [*_cross_check(run), _data(run), _training(run), _run(run)]
+    if is_brought(run):
+        blocks = [text(not_verified(run, {"arms": run["arms"]})), files_table(run), _data(run),
+                  _run(run)]  # fmt: skip
     return section("provenance", "Provenance", blocks)
 
 
@@ -153,11 +158,14 @@ def _data(run: Mapping[str, Any]) -> Json:
         ("Source", data.get("source")),
         ("Licence", data.get("licence")),
         ("Examples", f"{count(data.get('n'))} training, {count(data.get('n_test'))} test"),
-        ("Features", f"{count(data.get('features'))} (shape {data.get('input_shape')})"),
-        ("Classes", len(data.get("classes") or [])),
+        ("Features", f"{count(data.get('features'))} (shape {data.get('input_shape')})"
+                     if data.get("features") else "not known here"),
+        ("Classes", "not known here" if data.get("classes") == [_NOT_RECORDED]
+                    else len(data.get("classes") or [])),
         ("Groupings", "; ".join(groupings)),
         ("Fitted on training data (outside every ε)",
-         "; ".join(map(name, data.get("fitted_on_train") or [])) or "nothing"),
+         "; ".join(map(name, data.get("fitted_on_train") or []))
+         or ("not known here" if is_brought(run) else "nothing")),
         ("Warnings", "; ".join(name(w, 200) for w in data.get("warnings") or [])),
         *((name(k), v) for k, v in (data.get("notes") or {}).items()),
         ("Fingerprint (SHA-256)", data.get("fingerprint")),
@@ -263,7 +271,8 @@ def _run(run: Mapping[str, Any]) -> Json:
         ("Tool", f"{tool.get('name')} {tool.get('version')}, "
                  f"commit {tool.get('commit') or 'not recorded'}"),
         ("Versions", joined(versions)),
-        ("Hardware", f"{hardware.get('device')}, {hardware.get('processor')}, "
+        ("Hardware of the estimates" if is_brought(run) else "Hardware",
+                     f"{hardware.get('device')}, {hardware.get('processor')}, "
                      f"{count(hardware.get('cores'))} cores, "
                      f"{general(hardware.get('memory_gib'))} GiB"),
         ("Configuration (SHA-256)", run.get("config_sha256")),

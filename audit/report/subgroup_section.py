@@ -17,8 +17,9 @@ from audit.report.words import (
     Json,
     arm_label,
     count,
-    has_standard,
+    has_loss,
     name,
+    no_loss_because,
     part,
     private_arms,
 )
@@ -48,7 +49,7 @@ def subgroup_section(
     arms, main = private_arms(summary, run), main_grouping(subgroups)
     if main is None:
         return None
-    if not arms or not has_standard(summary, run):
+    if not has_loss(summary, run):
         return _without_loss(run, summary, subgroups, main, full)
     more = f"The pictures show “{name(main)}”; audit report --subgroups shows every grouping."
     blocks = [
@@ -80,12 +81,12 @@ def _without_loss(
     full: bool,
 ) -> Json:
     """The section where there are no two arms to compare: accuracy and memorization by subgroup."""
-    kind = "private" if has_standard(summary, run) else "standard"
+    missing = no_loss_because(summary, run)
     more = f"The table shows “{name(main)}”; audit report --subgroups shows every grouping."
     blocks = [
         text(
-            f"No {kind} arm is part of this run, so what privacy costs each subgroup is not "
-            "estimated. Test accuracy and mean memorization are those of the arm alone.",
+            f"What privacy costs each subgroup is not estimated: there are {missing}. Test "
+            "accuracy and mean memorization are those of each arm alone.",
             "" if full else more,
         )
     ]

@@ -177,6 +177,26 @@ def has_standard(summary: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
     return len(private_arms(summary, run)) < len(summary.get("arms", {}))
 
 
+def has_loss(summary: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
+    """Whether accuracy losses can be estimated: two kinds of arms, and test outputs of both."""
+    both = bool(private_arms(summary, run)) and has_standard(summary, run)
+    return both and has_test(run)
+
+
+def no_loss_because(summary: Mapping[str, Any], run: Mapping[str, Any]) -> str:
+    """What is missing for losses, after "there are": "no test outputs", "no standard models"."""
+    if not has_standard(summary, run):
+        return "no standard models to compare with"
+    if not private_arms(summary, run):
+        return "no private models to compare with"
+    return "no test outputs"
+
+
+def has_test(run: Mapping[str, Any]) -> bool:
+    """Whether there are outputs on test examples."""
+    return (run.get("data") or {}).get("n_test") != 0
+
+
 def is_swap(run: Mapping[str, Any]) -> bool:
     """Whether "in" against "out" exchanges examples (``fixed`` design), so that 2ε is tested."""
     return (run.get("inclusion") or {}).get("design") == "fixed"
