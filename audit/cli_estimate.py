@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,6 +16,12 @@ _FILE = "FILE.npy"
 
 def _array(text: str) -> typer.models.OptionInfo:
     return typer.Option(metavar=_FILE, show_default=False, help=text)
+
+
+def _design(text: str) -> Literal["poisson", "fixed"]:
+    if text == "poisson" or text == "fixed":
+        return text
+    raise BadInput("inclusion", text, "is neither poisson nor fixed", "Use one of them")
 
 
 def estimate(
@@ -81,13 +87,12 @@ def estimate(
 
     Format and a complete example: docs/commands/estimate.md.
     """
+    from audit.brought import ArmFiles, Request
     from audit.console import RunDisplay, print_outcome
     from audit.data.groupings import parse_subgroups
-    from audit.elsewhere import ArmFiles, Request
     from audit.elsewhere import estimate as run_estimate
 
-    if inclusion not in ("poisson", "fixed"):
-        raise BadInput("inclusion", inclusion, "is neither poisson nor fixed", "Use one of them")
+    design = _design(inclusion)
     request = Request(
         membership=membership,
         arm=ArmFiles(train_correct, test_correct, margins, test_margins),
@@ -98,7 +103,7 @@ def estimate(
         baseline=ArmFiles(
             baseline_train_correct, baseline_test_correct, baseline_margins, baseline_test_margins
         ),
-        design=inclusion,
+        design=design,
         p=p,
         train_table=train_table,
         test_table=test_table,

@@ -36,6 +36,7 @@ ROOM_OF = {
     "results": "store",
     "plan_learners": "plan",
     "planned_arm": "plan",
+    "brought": "pipeline",
     "elsewhere": "pipeline",
     "cli_estimate": "cli",
 }

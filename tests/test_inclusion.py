@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from audit.inclusion import membership
+from audit.errors import BadInput
+from audit.inclusion import check_design, membership
 from audit.seeds import Purpose, generator
 
 
@@ -50,3 +51,65 @@ def test_streams_differ_by_purpose_key_and_root():
 def test_a_negative_key_is_a_bug():
     with pytest.raises(ValueError, match="negative"):
         generator(0, Purpose.MEMBERSHIP, -1)
+
+
+def check(rows, **options):
+    check_design(rows.sum(axis=1), rows.mean(axis=0), **options)
+
+
+def test_honest_subsets_are_not_refused():
+    """At one chance in a million per tail, a thousand honest studies pass."""
+    rng = np.random.default_rng(0)
+    for study in range(1000):
+        n, models = rng.integers(1, 400), rng.integers(1, 60)
+        p = rng.uniform(0.02, 0.98, size=n if study % 2 else 1)
+        check(rng.random((models, n)) < p, design="poisson")
+
+
+@pytest.mark.parametrize("models", [1, 2, 8, 200])
+def test_subsets_of_one_size_need_the_fixed_design(models):
+    rows = membership(500, range(models), p=0.7, design="fixed", seed=0)
+    check(rows, design="fixed", p=0.7)
+    if models < 3:  # one or two models can agree by chance
+        check(rows, design="poisson")
+    else:
+        with pytest.raises(BadInput, match="Use --inclusion fixed"):
+            check(rows, design="poisson")
+
+
+def test_stratified_subsets_are_not_independent():
+    """Planted: half of each of ten classes; sizes almost agree, as no independent draw's do."""
+    rng = np.random.default_rng(0)
+    rows = np.zeros((100, 500), dtype=bool)
+    for row in rows:
+        for first in range(0, 500, 50):
+            row[first + rng.choice(50, size=25, replace=False)] = True
+        row[499] = rng.random() < 0.5
+    with pytest.raises(BadInput, match="so equal in size"):
+        check(rows, design="poisson")
+
+
+def test_examples_that_come_together_are_not_independent():
+    """Planted: people with ten rows each, in or out as a whole; models with a p of their own."""
+    rng = np.random.default_rng(0)
+    people = np.repeat(rng.random((100, 50)) < 0.5, 10, axis=1)
+    own = rng.random((100, 500)) < rng.uniform(0.3, 0.7, size=(100, 1))
+    for rows in (people, own):
+        with pytest.raises(BadInput, match="so different in size"):
+            check(rows, design="poisson")
+
+
+def test_each_example_in_as_many_models_is_independent_inclusion():
+    """LiRA's design: every example in exactly half of the models, each model's rows independent."""
+    order = np.random.default_rng(0).random((64, 300)).argsort(axis=0)
+    check(order < 32, design="poisson", p=0.5)
+
+
+def test_a_stated_probability_must_be_that_of_the_subsets():
+    rows = membership(500, range(50), p=0.7, design="poisson", seed=0)
+    check(rows, design="poisson", p=0.7)
+    for p in (0.5, 0.73):
+        with pytest.raises(BadInput, match="is not the share"):
+            check(rows, design="poisson", p=p)
+    with pytest.raises(BadInput, match="model 0 has"):
+        check(rows, design="fixed")

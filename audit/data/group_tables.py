@@ -64,10 +64,10 @@ def without_features(
     if table is not None:
         specs = subgroups or ("class",)
         columns = [c for c in table.column_names if c != label]
-        grouping = group_columns(table.select(columns), np.arange(table.num_rows) < n)
-        examples = replace(examples, columns=grouping)
+        grouped, doubts = group_columns(table.select(columns), np.arange(table.num_rows) < n)
+        examples = replace(examples, columns=grouped)
         groupings, more = build_groupings(examples, specs, clusters_per_class=1, seed=0)
-        said += more
+        said += (*doubts, *more)
     return Dataset(
         name=printable(name),
         x_train=examples.x_train,

@@ -152,10 +152,17 @@ def _left_out(columns: dict[str, Column], constant: tuple[str, ...]) -> list[str
     return [f"left out as {reason}: {listed(names)}" for reason, names in reasons.items()]
 
 
-def group_columns(table: pa.Table, train: Bool[np.ndarray, " rows"]) -> GroupColumns:
-    """The columns of a table as groupings; ``train`` says which rows are training rows."""
+def group_columns(
+    table: pa.Table, train: Bool[np.ndarray, " rows"]
+) -> tuple[GroupColumns, tuple[str, ...]]:
+    """The columns of a table as groupings, and warnings about how they were read.
+
+    ``train`` says which rows are training rows.
+    """
     columns = {name: read_column(name, table[name]) for name in table.column_names}
-    return GroupColumns(tuple(columns), _GroupingsOf(table, columns, train))
+    read = [column for column in columns.values() if not isinstance(column, LeftOut)]
+    warnings = tuple(column.warning for column in read if column.warning)
+    return GroupColumns(tuple(columns), _GroupingsOf(table, columns, train)), warnings
 
 
 @dataclass(frozen=True)

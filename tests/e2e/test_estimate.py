@@ -68,7 +68,7 @@ def test_the_estimates_are_those_of_the_arrays(example: tuple[Path, Finished]):
     p_in = (inside & right).sum(0) / inside.sum(0)
     p_out = (~inside & right).sum(0) / (~inside).sum(0)
     np.testing.assert_allclose(rows["mem"], p_in - p_out)
-    assert rows["tradeoff_bound"].isna().all()
+    assert np.isnan(np.asarray(rows["tradeoff_bound"])).all()
 
 
 def test_report_and_show_work_on_it(example: tuple[Path, Finished]):

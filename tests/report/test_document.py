@@ -155,7 +155,9 @@ def test_a_run_without_privacy_claims_none(quiet: Run) -> None:
     assert "held against ε = 2 all the same" in page["claimed"][0]
     assert page["tested"][0].startswith("We trained 200 models by standard training, each on")
     assert page["who_loses"] == []
-    assert "not estimated (no private arm)." in " ".join(page["not_covered"])
+    assert "not estimated (there are no private models to compare with)." in " ".join(
+        page["not_covered"]
+    )
     assert [c["id"] for c in page["cards"]] == ["forbidden-standard"]
     assert "private models" not in " ".join(strings(doc))
     assert {"claim", "exposed"}.isdisjoint(s["id"] for s in doc["sections"])
@@ -204,7 +206,9 @@ def test_private_arms_without_a_standard_arm(quiet: Run) -> None:
     gone = [c for c in run.subgroups if "standard" in c or "loss" in c or "multiplicity" in c]
     run.subgroups = run.subgroups.drop(columns=gone)
     doc = run.document()
-    assert "not estimated (no standard arm)." in " ".join(doc["page_one"]["not_covered"])
+    assert "not estimated (there are no standard models to compare with)." in " ".join(
+        doc["page_one"]["not_covered"]
+    )
     assert "Subgroups by “style within class”, private training, ε = 2, most memorized first" in (
         tables(doc)
     )
