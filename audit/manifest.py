@@ -269,9 +269,16 @@ def refuse_changed_settings(manifest: dict[str, Any], current: dict[str, Any]) -
         BadInput: a setting differs from that in ``manifest["config"]``.
     """
     stored = manifest["config"]
+    made_by, command = (settings.get("command", "run") for settings in (stored, current))
+    if made_by != command:
+        raise BadInput(
+            "out",
+            f"audit {command}",
+            f"cannot go on in a run directory that audit {made_by} has made",
+            "Choose another --out",
+        )
     # Other data changes its shipped settings too: name the cause, not a consequence.
-    first = ("command", "data")
-    for field in sorted(stored.keys() | current.keys(), key=lambda n: (n not in first, n)):
+    for field in sorted(stored.keys() | current.keys(), key=lambda name: (name != "data", name)):
         if stored.get(field) != current.get(field):
             raise BadInput(
                 field,

@@ -122,3 +122,7 @@ def test_refusals_are_one_line(example: tuple[Path, Finished], tmp_path: Path):
     again = [*command[:-1], "example", "--train-correct", "dp_train.npy", "--delta", "0.001"]
     assert_refused(audit(*again, cwd=folder), "baseline_test_correct = None", "differs")
     assert summary(folder)["models"] == 300
+    assert_refused(
+        audit("run", "--models", "2", "--out", "example", cwd=folder),
+        "that audit estimate has made",
+    )

@@ -159,7 +159,7 @@ def test_a_run_without_privacy_claims_none(quiet: Run) -> None:
         page["not_covered"]
     )
     assert [c["id"] for c in page["cards"]] == ["forbidden-standard"]
-    assert "private models" not in " ".join(strings(doc))
+    assert "finding none in the private models" not in " ".join(strings(doc))
     assert {"claim", "exposed"}.isdisjoint(s["id"] for s in doc["sections"])
     shown = tables(doc)
     rows = shown["Subgroups by “style within class”, standard training, most memorized first"]

@@ -1,0 +1,88 @@
+"""run.json: an arm is described by what it claims, with or without a mechanism behind it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit.accounting import calibrate, privacy_curve
+from audit.claims import Claim, make_claim
+from audit.config import ArmConfig
+from audit.errors import BadInput
+from audit.manifest import describe_arm, read_manifest
+from audit.plan import PlannedArm
+from audit.store import write_json
+from audit.training.arms import Arm
+from tests.report.synthetic import make
+
+SETTINGS = ArmConfig(learning_rate=0.1, batch_size=10, epochs=1)
+
+
+def planned(claim: Claim | None, *, private: bool = False) -> PlannedArm:
+    clip, noise = (1.0, 2.0) if private else (None, None)
+    arm = Arm("an-arm", 0.1, 10, 10.0, 0.1, 0.0, 0.0, clip, noise)
+    mechanism = calibrate(2.0, 1e-4, sample_rate=0.1, steps=10) if private else None
+    return PlannedArm(arm, SETTINGS, "opacus", "asked for", claim, mechanism)
+
+
+def test_an_arm_without_a_claim_is_standard():
+    described = describe_arm(planned(None), 100)
+    assert described["kind"] == "standard"
+    assert {"epsilon", "delta", "claimed_by"}.isdisjoint(described)
+
+
+def test_a_claim_without_a_mechanism_makes_an_arm_private():
+    claim = make_claim(2.0, 1e-4, design="fixed", source="claimed by a library")
+    described = describe_arm(planned(claim), 100)
+    assert described["kind"] == "dp"
+    assert (described["epsilon"], described["in_out_epsilon"]) == (2.0, 4.0)
+    assert described["claimed_by"] == "claimed by a library"
+    assert described["delta_times_n"] == pytest.approx(0.01)
+    assert {"noise_multiplier", "accountant", "privacy_curve"}.isdisjoint(described)
+
+
+def test_a_mechanism_is_described_beside_its_claim():
+    curve = privacy_curve(2.0, sample_rate=0.1, steps=10)
+    claim = make_claim(2.0, 1e-4, design="poisson", source="an accountant", curve=curve)
+    described = describe_arm(planned(claim, private=True), 100)
+    assert described["epsilon"] == 2.0
+    assert described["epsilon_achieved"] <= 2.0
+    assert {"noise_multiplier", "accountant", "epsilon_rdp", "clip_norm"} <= set(described)
+    assert described["privacy_curve"]["delta"] == curve.delta.tolist()
+
+
+@pytest.fixture
+def stored() -> dict[str, Any]:
+    return make(seed=0).run
+
+
+def test_what_may_be_absent_may_be_absent(stored: dict[str, Any], tmp_path: Path):
+    """Runs of the first version have no judged_by; arms that are no SGD have no sampling rate."""
+    for facts in stored["arms"].values():
+        del facts["sample_rate"], facts["steps"]
+    write_json(tmp_path / "run.json", stored)
+    assert read_manifest(tmp_path)["seed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("arms", "dp-2", "sample_rate"), "often"),
+        (("arms", "dp-2", "epsilon"), None),
+        (("arms", "dp-2", "kind"), 7),
+        (("judged_by",), 2.0),
+        (("origin",), {"arrays": {"membership": "M.npy"}}),
+    ],
+)
+def test_what_is_there_must_be_of_its_type(
+    stored: dict[str, Any], tmp_path: Path, path: tuple[str, ...], value: Any
+):
+    place = stored
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    write_json(tmp_path / "run.json", stored)
+    with pytest.raises(BadInput, match=r"run.json\."):
+        read_manifest(tmp_path)
