@@ -36,6 +36,8 @@ FLOORS = {
 # Modules that share a room.
 ROOM_OF = {
     "results": "store",
+    "plan_learners": "plan",
+    "planned_arm": "plan",
     "brought": "pipeline",
     "elsewhere": "pipeline",
     "cli_estimate": "cli",

@@ -12,9 +12,10 @@ from audit.claims import Claim, make_claim
 from audit.config import ArmConfig
 from audit.errors import BadInput
 from audit.manifest import describe_arm, read_manifest
-from audit.plan import PlannedArm
+from audit.planned_arm import PlannedArm
 from audit.store import write_json
 from audit.training.arms import Arm
+from audit.training.models import Mlp
 from tests.report.synthetic import make
 
 SETTINGS = ArmConfig(learning_rate=0.1, batch_size=10, epochs=1)
@@ -24,7 +25,7 @@ def planned(claim: Claim | None, *, private: bool = False) -> PlannedArm:
     clip, noise = (1.0, 2.0) if private else (None, None)
     arm = Arm("an-arm", 0.1, 10, 10.0, 0.1, 0.0, 0.0, clip, noise)
     mechanism = calibrate(2.0, 1e-4, sample_rate=0.1, steps=10) if private else None
-    return PlannedArm(arm, SETTINGS, "opacus", "asked for", claim, mechanism)
+    return PlannedArm(arm, Mlp((4, 2)), SETTINGS, "opacus", "asked for", claim, mechanism)
 
 
 def test_an_arm_without_a_claim_is_standard():

@@ -25,8 +25,8 @@ from audit.report.words import (
 GAP_TOLERANCE = 0.01
 # With fewer models an interval from resampling them says too little for a verdict.
 _FEWEST_MODELS = 5
-# Nothing to cross-check: trained by the reference loop itself, by a learner that is its own, or not
-# by this tool at all.
+# The reference loop itself, learners that train themselves, outputs from elsewhere: there is
+# no second program to check against.
 _NOT_CHECKED = frozenset({"opacus", "estimator", "elsewhere"})
 
 
@@ -93,8 +93,8 @@ def _half_width(estimate: Mapping[str, Any] | None) -> float:
 
 
 def is_reference(arm: str, run: Mapping[str, Any]) -> bool:
-    """Whether there is nothing to cross-check: the arm was trained by the reference itself, by a
-    learner that is its own, or not here."""
+    """Whether there is nothing to cross-check: the reference loop trained the arm, or a learner
+    itself, or nobody here did."""
     return _engine(arm, run).get("name") in _NOT_CHECKED
 
 

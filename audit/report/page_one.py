@@ -128,7 +128,7 @@ def _claimed(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
             f"{_slack(delta)}. For instance, an example "
             f"that models get right in {percent(_SELDOM, 0)} of cases without having seen it, they "
             f"may get right in {_share(most)} of cases after having seen it{limits}. The smaller "
-            "ε, the stricter the claim. The claim is about the way of training."
+            f"ε, the stricter the claim. The claim is about the way of training."
             f"{AS_STATED if is_brought(run) else _claimant(facts)}"
         )
     return said or [_nothing_claimed(run)]
