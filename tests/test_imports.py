@@ -41,8 +41,6 @@ ROOM_OF = {
     "brought": "pipeline",
     "elsewhere": "pipeline",
     "cli_estimate": "cli",
-    "plan_learners": "plan",
-    "planned_arm": "plan",
 }
 
 
