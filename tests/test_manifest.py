@@ -9,12 +9,13 @@ import pytest
 
 from audit.accounting import calibrate, privacy_curve
 from audit.claims import Claim, make_claim
-from audit.config import ArmConfig
+from audit.config import ArmConfig, LearnerConfig
 from audit.errors import BadInput
-from audit.manifest import describe_arm, read_manifest
+from audit.manifest import describe_arm, describe_engine, learner_notes, read_manifest
 from audit.planned_arm import PlannedArm
 from audit.store import write_json
-from audit.training.arms import Arm
+from audit.training.arms import Arm, LearnerArm
+from audit.training.learners import Estimator
 from audit.training.models import Mlp
 from tests.report.synthetic import make
 
@@ -25,7 +26,7 @@ def planned(claim: Claim | None, *, private: bool = False) -> PlannedArm:
     clip, noise = (1.0, 2.0) if private else (None, None)
     arm = Arm("an-arm", 0.1, 10, 10.0, 0.1, 0.0, 0.0, clip, noise)
     mechanism = calibrate(2.0, 1e-4, sample_rate=0.1, steps=10) if private else None
-    return PlannedArm(arm, Mlp((4, 2)), SETTINGS, "opacus", "asked for", claim, mechanism)
+    return PlannedArm(arm, Mlp((2, 2)), SETTINGS, "opacus", "asked for", claim, mechanism)
 
 
 def test_an_arm_without_a_claim_is_standard():
@@ -87,3 +88,38 @@ def test_what_is_there_must_be_of_its_type(
     write_json(tmp_path / "run.json", stored)
     with pytest.raises(BadInput, match=r"run.json\."):
         read_manifest(tmp_path)
+
+
+def test_a_learner_is_described_by_its_options_and_its_claim():
+    arm = LearnerArm("dp-1", {"cells": 2}, 1.0)
+    learner = Estimator("tests.training.learners:majority_of_cells", 2)
+    claim = make_claim(
+        1.0, 0.0, design="fixed", source="claimed by a test", adjacency="replace_one"
+    )
+    made = PlannedArm(
+        arm, learner, LearnerConfig(), "estimator", "it does", claim, trained_by="a test"
+    )
+    described = describe_arm(made, 100)
+    assert described["hyperparameters"] == {"cells": 2, "epsilon": 1.0}
+    assert described["adjacency"] == "replace_one"
+    assert described["in_out_epsilon"] == 1.0
+    assert {"sample_rate", "steps", "clip_norm"}.isdisjoint(described)
+    assert describe_engine(made) == {
+        "name": "estimator",
+        "why": "it does",
+        "learner": learner.path,
+        "trained_by": "a test",
+    }
+
+
+def test_notes_of_learners_add_up_over_cohorts():
+    raised = {"ConvergenceWarning": {"models": 2, "first": "no"}}
+    shards = {
+        "standard/0-4": {"margins": ["none"], "warnings": raised},
+        "standard/5-9": {"margins": ["probabilities"], "warnings": raised, "constant": 3},
+        "dp-1/0-4": {"seconds": 1.0},
+    }
+    wanted = {"ConvergenceWarning": {"models": 4, "first": "no"}}
+    assert learner_notes({"shards": shards}) == {
+        "standard": {"margins": ["none", "probabilities"], "warnings": wanted, "constant": 3}
+    }
