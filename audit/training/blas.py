@@ -1,7 +1,7 @@
 """Which kernels NumPy's BLAS uses in worker processes.
 
 OpenBLAS picks kernels by a processor's model number, and falls back to AVX2 on models newer than
-itself although they have AVX-512: products then run at half speed (benchmarks/gemm_rates.py). The
+itself although they have AVX-512: products then run at half speed (benchmarks/RESULTS.md). The
 choice is made when NumPy is first imported, so it can be made for workers only.
 """
 
@@ -28,18 +28,23 @@ def kernels_in_use() -> str | None:
 
 @contextmanager
 def best_kernels_for_workers() -> Iterator[None]:
-    """Processes started inside use AVX-512 kernels where the processor has them.
+    """Processes started inside multiply with one thread, by AVX-512 kernels where there are any.
 
-    A choice that the user made (``OPENBLAS_CORETYPE``) stands.
+    A choice of kernels that the user made (``OPENBLAS_CORETYPE``) stands. One thread: there is a
+    process per core, and sums split between threads would not be the same on each run.
     """
     import torch
 
-    wanted = torch.backends.cpu.get_cpu_capability() == "AVX512" and kernels_in_use() in _AVX2
-    if _VARIABLE in os.environ or not wanted:
-        yield
-        return
-    os.environ[_VARIABLE] = _AVX512
+    chosen = {"OPENBLAS_NUM_THREADS": "1"}
+    if torch.backends.cpu.get_cpu_capability() == "AVX512" and kernels_in_use() in _AVX2:
+        chosen[_VARIABLE] = os.environ.get(_VARIABLE, _AVX512)
+    before = {name: os.environ.get(name) for name in chosen}
+    os.environ.update(chosen)
     try:
         yield
     finally:
-        del os.environ[_VARIABLE]
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

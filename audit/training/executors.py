@@ -134,6 +134,7 @@ def _in_this_process(
     tasks: list[CohortTask], files: DataFiles, on_progress: Callable[[dict[str, float]], None]
 ) -> Iterator[tuple[CohortTask, CohortOutput]]:
     import torch
+    from threadpoolctl import threadpool_limits
 
     threads = torch.get_num_threads()
     data = files.open()
@@ -141,7 +142,9 @@ def _in_this_process(
         torch.set_num_threads(1)
         for task in tasks:
             report = _throttled(task, on_progress)
-            yield task, train_cohort(task, data, report)
+            with threadpool_limits(limits=1, user_api="blas"):
+                output = train_cohort(task, data, report)
+            yield task, output
     finally:
         torch.set_num_threads(threads)
 

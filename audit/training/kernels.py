@@ -1,7 +1,7 @@
 """The faster of two libraries for what takes the time on a CPU; on a GPU always PyTorch.
 
 PyTorch's CPU build and NumPy come with different BLAS and vector libraries. Measured on AVX-512
-machines (benchmarks/gemm_rates.py): NumPy's products are twice as fast, its tanh ten times.
+machines (benchmarks/RESULTS.md): NumPy's products are twice as fast, its tanh ten times.
 """
 
 from __future__ import annotations
