@@ -51,11 +51,26 @@ def hardware(device: str, workers: int) -> dict[str, object]:
     return {
         "device": device,
         "processor": _processor(),
+        "blas_kernels": blas_kernels(),
         "cores": os.cpu_count() or 1,
         "workers": workers,
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "platform": platform.platform(aliased=True),
     }
+
+
+def blas_kernels() -> str | None:
+    """The architecture that NumPy's OpenBLAS multiplies for (``SkylakeX``, ``Haswell``, …).
+
+    None if NumPy has another BLAS. Products, and so the last bits of results, differ between
+    kernels; ``OPENBLAS_CORETYPE`` chooses them, else OpenBLAS does when NumPy is first imported.
+    """
+    from threadpoolctl import threadpool_info
+
+    for library in threadpool_info():
+        if library.get("internal_api") == "openblas" and "numpy" in library.get("filepath", ""):
+            return library.get("architecture")
+    return None
 
 
 def tool() -> dict[str, str | None]:

@@ -1,9 +1,11 @@
+# ruff: noqa: E402 — the environment must be set before libraries read it
 """The ensemble against (a) a plain PyTorch loop and (b) the Opacus loop: same work, same cores.
 
 Same models, steps, Poisson minibatches and network; both sides use every core, one process per
 core with one thread each (the fastest arrangement for both at these sizes). Rounds interleave the
 sides, so that a busy machine slows all of them; a ratio is taken within a round. The floor of a
-step is its products at the measured rate of a large product, plus its noise. Run:
+step is its products at the measured rate of a large product, plus its noise. Variables that keep
+a library from its fastest kernels are lifted, and named. Run:
 
     python benchmarks/ensemble_vs_opacus.py [--config digits] [--rounds 5] [--steps N]
 
@@ -25,6 +27,12 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here and in workers
+# Each library multiplies with the kernels it picks itself: a restriction would slow one side alone.
+_RESTRICTIONS = (
+    *("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_ENABLE_INSTRUCTIONS", "ATEN_CPU_CAPABILITY"),
+    *("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "NPY_DISABLE_CPU_FEATURES"),
+)
+dropped = {name: os.environ.pop(name) for name in _RESTRICTIONS if name in os.environ}
 
 import numpy as np
 import torch
@@ -38,7 +46,7 @@ from audit.pipeline import configure, load_data
 from audit.plan import make_plan
 from audit.provenance import hardware, versions
 from audit.training.arms import Arm
-from audit.training.blas import best_kernels_for_workers
+from audit.training.blas import one_thread_in_workers
 from audit.training.engines import Engine, train_ensemble
 from audit.training.evaluation import evaluate_cohort
 from audit.training.executors import cores
@@ -62,20 +70,27 @@ class Work:
 
 @dataclass(frozen=True)
 class Side:
-    """One way to train an arm: a name, the arm, and how many models each core trains per round."""
+    """One way to train an arm: a name, the arm, and how many models each core trains per round, in
+    cohorts one after the other."""
 
     name: str
     arm: str
     way: str
-    models_per_core: int
+    cohort: int
+    cohorts: int = 1
+
+    @property
+    def models_per_core(self) -> int:
+        return self.cohort * self.cohorts
 
 
 def sides_of(cohort: int, small: bool) -> list[Side]:
-    """What is compared; a loop trains few models, and only small ones in every mode of Opacus."""
+    """What is compared. A side of small models trains for about half a second per round."""
+    cohorts = 3 if small else 1
     return [
-        Side("ensemble, standard", "standard", "ensemble", cohort),
+        Side("ensemble, standard", "standard", "ensemble", cohort, cohorts),
         Side("plain PyTorch loop", "standard", "loop", 4 if small else 1),
-        Side("ensemble, DP", "dp", "ensemble", cohort),
+        Side("ensemble, DP", "dp", "ensemble", cohort, cohorts),
         Side("Opacus loop, hooks", "dp", "hooks", 2 if small else 1),
         Side("Opacus loop, torch.func", "dp", "functorch", 2 if small else 1),
         Side("Opacus loop, ghost clipping", "dp", "ghost", 2 if small else 1),
@@ -97,9 +112,8 @@ def start_worker(data: Dataset, tasks: dict[str, Work], sides: list[Side]) -> No
 def run(side: Side, first: int, evaluate: bool) -> float:
     """Seconds to train this core's share of a side."""
     start = time.perf_counter()
-    _train(
-        side.way, _state["tasks"][side.arm], range(first, first + side.models_per_core), evaluate
-    )
+    for at in range(first, first + side.models_per_core, side.cohort):
+        _train(side.way, _state["tasks"][side.arm], range(at, at + side.cohort), evaluate)
     return time.perf_counter() - start
 
 
@@ -251,19 +265,21 @@ def main() -> None:
     sides = sides_of(plan.cohort_size, small)
     print(f"config {options.config}, {model.describe()}, cohorts of {plan.cohort_size}")
     print(f"hardware {hardware('cpu', workers)}")
+    if dropped:
+        print(f"restrictions of the environment that were lifted: {dropped}")
     print(f"versions {versions()}")
     times: dict[str, list[float]] = {side.name: [] for side in sides}
     floors: dict[str, list[tuple[float, float]]] = {"standard": [], "dp": []}
     context = multiprocessing.get_context("spawn")
     with (
-        best_kernels_for_workers(),
+        one_thread_in_workers(),
         ProcessPoolExecutor(
             workers, mp_context=context, initializer=start_worker, initargs=(data, tasks, sides)
         ) as pool,
     ):
         # One unmeasured round starts every worker.
         for side in sides:
-            per_model_step(pool, replace(side, models_per_core=1), workers, 1, False)
+            per_model_step(pool, replace(side, cohort=1, cohorts=1), workers, 1, False)
         for _ in range(options.rounds):
             for side in sides:
                 steps, evaluate = tasks[side.arm].arm.steps, options.steps is None

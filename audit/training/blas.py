@@ -1,9 +1,4 @@
-"""Which kernels NumPy's BLAS uses in worker processes.
-
-OpenBLAS picks kernels by a processor's model number, and falls back to AVX2 on models newer than
-itself although they have AVX-512: products then run at half speed (benchmarks/RESULTS.md). The
-choice is made when NumPy is first imported, so it can be made for workers only.
-"""
+"""NumPy's BLAS in worker processes."""
 
 from __future__ import annotations
 
@@ -11,40 +6,22 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_VARIABLE = "OPENBLAS_CORETYPE"
-# What OpenBLAS calls its AVX2 kernels, and its AVX-512 kernels.
-_AVX2, _AVX512 = {"Haswell", "Zen"}, "SkylakeX"
-
-
-def kernels_in_use() -> str | None:
-    """The architecture that NumPy's OpenBLAS was loaded for; None if it is another BLAS."""
-    from threadpoolctl import threadpool_info
-
-    for library in threadpool_info():
-        if library.get("internal_api") == "openblas" and "numpy" in library.get("filepath", ""):
-            return library.get("architecture")
-    return None
+_THREADS = "OPENBLAS_NUM_THREADS"
 
 
 @contextmanager
-def best_kernels_for_workers() -> Iterator[None]:
-    """Processes started inside multiply with one thread, by AVX-512 kernels where there are any.
+def one_thread_in_workers() -> Iterator[None]:
+    """Processes started inside multiply with one thread.
 
-    A choice of kernels that the user made (``OPENBLAS_CORETYPE``) stands. One thread: there is a
-    process per core, and sums split between threads would not be the same on each run.
+    There is a process per core, and sums split between threads would not be the same on each run.
+    The variable is read when NumPy is imported, so it must be set before a worker starts.
     """
-    import torch
-
-    chosen = {"OPENBLAS_NUM_THREADS": "1"}
-    if torch.backends.cpu.get_cpu_capability() == "AVX512" and kernels_in_use() in _AVX2:
-        chosen[_VARIABLE] = os.environ.get(_VARIABLE, _AVX512)
-    before = {name: os.environ.get(name) for name in chosen}
-    os.environ.update(chosen)
+    before = os.environ.get(_THREADS)
+    os.environ[_THREADS] = "1"
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        if before is None:
+            del os.environ[_THREADS]
+        else:
+            os.environ[_THREADS] = before

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from audit.errors import AuditError
-from audit.training.blas import best_kernels_for_workers
+from audit.training.blas import one_thread_in_workers
 from audit.training.cohort import CohortOutput, CohortTask, TrainingData, train_cohort
 
 _POLL_SECONDS = 0.2
@@ -109,7 +109,7 @@ def run_local(
         workers, mp_context=context, initializer=_start_worker, initargs=(files, steps)
     )
     try:
-        with best_kernels_for_workers():
+        with one_thread_in_workers():
             # Submitting starts the processes.
             pending: dict[Future[CohortOutput], int] = {
                 pool.submit(_work, index, task): index for index, task in enumerate(tasks)
