@@ -146,8 +146,6 @@ def _train(way: str, task: Work, models: range, evaluate: bool) -> None:
         generator = noise_generator(seed, task.arm.name, k, torch.device("cpu"))
         if way == "loop":
             train_standard(module, task.arm, plain, y, batches)
-        elif way == "ghost":
-            train_ghost(module, task.arm, plain, y, batches, generator)
         else:
             train_private(module, task.arm, plain, y, batches, generator=generator, mode=way)  # pyright: ignore[reportArgumentType]
 
@@ -191,45 +189,6 @@ def floor(arm: str) -> tuple[float, float]:
     products = step_work(task) / product_rate()
     noise = noise_seconds(task.model.parameters) if task.arm.kind == "dp" else 0.0
     return products + noise, products
-
-
-def train_ghost(
-    module: nn.Module,
-    arm: Arm,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    batches: Any,
-    generator: torch.Generator,
-) -> None:
-    """Opacus's own ghost clipping: norms first, then a second, weighted backward pass."""
-    from opacus.grad_sample import GradSampleModuleFastGradientClipping
-    from opacus.optimizers import DPOptimizerFastGradientClipping
-    from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
-
-    assert arm.clip_norm is not None
-    wrapped = GradSampleModuleFastGradientClipping(
-        module,
-        max_grad_norm=arm.clip_norm,  # pyright: ignore[reportArgumentType]
-        use_ghost_clipping=True,
-        loss_reduction="mean",
-    )
-    sgd = torch.optim.SGD(module.parameters(), lr=arm.learning_rate, momentum=arm.momentum)
-    optimizer = DPOptimizerFastGradientClipping(
-        sgd,
-        noise_multiplier=arm.noise_multiplier or 0.0,
-        max_grad_norm=arm.clip_norm,
-        expected_batch_size=int(arm.expected_batch_size),
-        loss_reduction="mean",
-        generator=generator,
-    )
-    criterion = DPLossFastGradientClipping(
-        wrapped, optimizer, nn.CrossEntropyLoss(reduction="mean"), loss_reduction="mean"
-    )
-    for batch in batches:
-        optimizer.zero_grad()
-        criterion(wrapped(x[batch]), y[batch]).backward()
-        optimizer.step()
-    wrapped.to_standard_module()
 
 
 def per_model_step(

@@ -24,7 +24,11 @@ from audit.training.arms import Arm
 from audit.training.augmentation import augment
 from audit.training.minibatches import poisson_minibatches
 
-GradSampleMode = Literal["hooks", "functorch"]
+GradSampleMode = Literal["hooks", "functorch", "ghost"]
+
+# Per-example gradients of a minibatch up to this many numbers are cheaper to keep than a second
+# backward pass is.
+_KEPT_GRADIENTS = 2**24
 
 
 def model_minibatches(
@@ -100,19 +104,15 @@ def train_private(
         generator: source of Opacus's noise; one per model.
         replay: noise to use instead, per step one tensor for each parameter in order, each
             N(0, (zC)²): how an engine's run is repeated noise for noise.
-        mode: Opacus's way to per-example gradients: layer hooks, or torch.func for every layer.
+        mode: Opacus's way to per-example gradients: layer hooks, torch.func for every layer, or
+            none at all (``ghost``: their norms, then a second backward pass of weighted losses).
         views: augmentations of each minibatch's rows, step by step; None for none.
     """
-    from opacus import GradSampleModule
-
     with warnings.catch_warnings():
         # Opacus registers backward hooks on the first layer, whose input needs no gradient.
         warnings.filterwarnings("ignore", message="Full backward hook is firing")
         hooks = [_contiguous_inputs(layer) for layer in module.modules() if _is_conv(layer)]
-        wrapped = GradSampleModule(
-            module, loss_reduction="sum", force_functorch=mode == "functorch"
-        )
-        optimizer = _dp_optimizer(module, arm, generator, replay)
+        wrapped, optimizer, loss = _wrapped(module, arm, generator, replay, mode)
         wrapped.train()
         for done, batch in enumerate(minibatches, start=1):
             optimizer.zero_grad()
@@ -120,15 +120,57 @@ def train_private(
             if len(batch) == 0:
                 # Layers differ in what they do with zero rows; the clipped sum is zero for all.
                 for parameter in module.parameters():
-                    parameter.grad_sample = parameter.new_zeros(0, *parameter.shape)  # pyright: ignore
+                    if mode == "ghost":
+                        parameter.grad = torch.zeros_like(parameter)
+                    else:
+                        parameter.grad_sample = parameter.new_zeros(0, *parameter.shape)  # pyright: ignore
             else:
-                cross_entropy(wrapped(inputs), y[batch], reduction="sum").backward()
+                loss(wrapped(inputs), y[batch]).backward()
             optimizer.step()
             on_step(done)
     wrapped.to_standard_module()
     for hook in hooks:
         hook.remove()
     return module
+
+
+def cheapest_mode(model_parameters: int, arm: Arm) -> GradSampleMode:
+    """``ghost`` where the per-example gradients of a minibatch would fill the memory bus."""
+    large = model_parameters * arm.expected_batch_size > _KEPT_GRADIENTS
+    return "ghost" if large else "hooks"
+
+
+def _wrapped(
+    module: nn.Module,
+    arm: Arm,
+    generator: torch.Generator | None,
+    replay: Iterator[list[Tensor]] | None,
+    mode: GradSampleMode,
+) -> tuple[Any, Any, Callable[[Tensor, Tensor], Any]]:
+    """Opacus's module, optimiser and loss; the latter's ``backward`` leaves what a step needs."""
+    if mode != "ghost":
+        from opacus import GradSampleModule
+        from opacus.optimizers import DPOptimizer
+
+        wrapped = GradSampleModule(
+            module, loss_reduction="sum", force_functorch=mode == "functorch"
+        )
+        optimizer = _dp_optimizer(DPOptimizer, module, arm, generator, replay)
+        return wrapped, optimizer, lambda logits, y: cross_entropy(logits, y, reduction="sum")
+    from opacus.grad_sample import GradSampleModuleFastGradientClipping
+    from opacus.optimizers import DPOptimizerFastGradientClipping
+    from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
+
+    # "mean" throughout, as its loss demands: norms are those of single examples all the same.
+    wrapped = GradSampleModuleFastGradientClipping(
+        module,
+        loss_reduction="mean",
+        max_grad_norm=arm.clip_norm or 0.0,  # pyright: ignore[reportArgumentType]
+        use_ghost_clipping=True,
+    )
+    optimizer = _dp_optimizer(DPOptimizerFastGradientClipping, module, arm, generator, replay)
+    loss = DPLossFastGradientClipping(wrapped, optimizer, nn.CrossEntropyLoss())
+    return wrapped, optimizer, loss
 
 
 def _is_conv(layer: nn.Module) -> bool:
@@ -173,26 +215,25 @@ def _sgd(module: nn.Module, arm: Arm) -> torch.optim.SGD:
 
 
 def _dp_optimizer(
+    kind: Any,
     module: nn.Module,
     arm: Arm,
     generator: torch.Generator | None,
     replay: Iterator[list[Tensor]] | None,
 ) -> Any:
-    from opacus.optimizers import DPOptimizer
-
-    class ReplayedNoise(DPOptimizer):
+    class ReplayedNoise(kind):
         """Opacus's optimiser with given noise in place of fresh noise; all else is its own."""
 
         def add_noise(self) -> None:
             assert replay is not None
             for parameter, noise in zip(self.params, next(replay), strict=True):
-                parameter.grad = (parameter.summed_grad + noise).view_as(parameter)  # pyright: ignore
+                parameter.grad = (parameter.summed_grad + noise).view_as(parameter)
 
-    return (DPOptimizer if replay is None else ReplayedNoise)(
+    return (kind if replay is None else ReplayedNoise)(
         _sgd(module, arm),
         noise_multiplier=arm.noise_multiplier or 0.0,
         max_grad_norm=arm.clip_norm or 0.0,
-        expected_batch_size=arm.expected_batch_size,  # pyright: ignore[reportArgumentType]
+        expected_batch_size=arm.expected_batch_size,
         loss_reduction="mean",
         generator=generator,
     )

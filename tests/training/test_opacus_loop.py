@@ -14,7 +14,12 @@ from audit.training.arms import Arm
 from audit.training.cohort import CohortTask, TrainingData, train_cohort
 from audit.training.models import Mlp, make_model
 from audit.training.network import Network
-from audit.training.opacus_loop import refuse_unsafe_layers, train_private
+from audit.training.opacus_loop import (
+    GradSampleMode,
+    cheapest_mode,
+    refuse_unsafe_layers,
+    train_private,
+)
 
 DP = Arm("dp-2", 0.25, 30, 15.0, 0.2, 0.0, 0.0, clip_norm=1.0, noise_multiplier=1.0)
 STANDARD = Arm("standard", 0.25, 30, 15.0, 0.1, 0.9, 0.0)
@@ -98,6 +103,35 @@ def test_opacus_draws_fresh_noise_of_the_right_size_each_step():
     expected = DP.noise_std / DP.expected_batch_size * DP.learning_rate
     assert first.std().item() == pytest.approx(expected, rel=0.1)
     assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.1
+
+
+@pytest.mark.parametrize("clip_norm", [0.05, 1e3])
+@pytest.mark.parametrize("mode", ["functorch", "ghost"])
+def test_every_mode_of_opacus_takes_the_steps_that_hooks_take(
+    mode: GradSampleMode, clip_norm: float, images: TrainingData
+):
+    arm = replace(DP, clip_norm=clip_norm, momentum=0.5)
+    x = torch.from_numpy(images.x_train).view(-1, 1, 6, 6)
+    y = torch.from_numpy(images.y_train)
+    torch.manual_seed(0)
+    module = small_cnn((1, 6, 6), 3)
+    start = {name: value.clone() for name, value in module.state_dict().items()}
+    noise = [[0.1 * torch.randn_like(p) for p in module.parameters()] for _ in range(4)]
+    batches = [torch.arange(9), torch.arange(0), torch.tensor([5]), torch.arange(3, 60)]
+
+    def trained(how: GradSampleMode) -> torch.Tensor:
+        module.load_state_dict(start)
+        train_private(module, arm, x, y, batches, replay=iter(noise), mode=how)
+        return torch.cat([p.detach().reshape(-1) for p in module.parameters()])
+
+    by_hooks, found = trained("hooks"), trained(mode)
+    before = torch.cat([start[name].reshape(-1) for name, _ in module.named_parameters()])
+    assert (found - by_hooks).norm() < 1e-5 * (by_hooks - before).norm()
+
+
+def test_per_example_gradients_are_kept_only_where_they_are_small():
+    assert cheapest_mode(2_410, replace(DP, expected_batch_size=128.0)) == "hooks"
+    assert cheapest_mode(535_818, replace(DP, expected_batch_size=128.0)) == "ghost"
 
 
 def test_batch_norm_is_refused_with_opacus_own_words():
