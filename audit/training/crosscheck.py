@@ -31,6 +31,7 @@ from audit.training.evaluation import evaluate_cohort, evaluate_module
 from audit.training.models import Model
 from audit.training.noise import Noise
 from audit.training.opacus_loop import (
+    cheapest_mode,
     model_minibatches,
     tee_sizes,
     train_private,
@@ -150,7 +151,7 @@ def cross_check(
     gap = np.abs(ours.margin.astype(np.float32) - theirs.margin.astype(np.float32))
     return CrossCheck(
         model=k,
-        against=_against(arm),
+        against=_against(model, arm),
         steps=arm.steps,
         parameters_relative_difference=relative,
         early_relative_difference=early_relative,
@@ -228,7 +229,8 @@ class _Repeat:
             train_standard(module, self.arm, x, y, minibatches, views=views)
             return
         replay = ([part[0] for part in self.model.tensors(flat)] for flat in noise)
-        train_private(module, self.arm, x, y, minibatches, replay=replay, views=views)
+        mode = cheapest_mode(self.model.parameters, self.arm)
+        train_private(module, self.arm, x, y, minibatches, replay=replay, mode=mode, views=views)
 
     def _minibatches(self) -> Iterator[Tensor]:
         return model_minibatches(self.member, self.k, self.arm, seed=self.seed)
@@ -322,9 +324,11 @@ class _SingleSteps:
             self.early = after
 
 
-def _against(arm: Arm) -> str:
+def _against(model: Model, arm: Arm) -> str:
     if arm.kind == "standard":
         return f"a plain PyTorch {torch.__version__} loop (torch.optim.SGD)"
     import opacus
 
+    if cheapest_mode(model.parameters, arm) == "ghost":
+        return f"Opacus {opacus.__version__} (ghost clipping, DPOptimizerFastGradientClipping)"
     return f"Opacus {opacus.__version__} (GradSampleModule, DPOptimizer)"
