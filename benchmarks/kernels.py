@@ -21,18 +21,11 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here and in workers
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
-_LEFT_OUT: dict[str, str] = {}
-if multiprocessing.parent_process() is None:
-    # Before NumPy is imported: a choice of kernels in the environment would be measured as ours.
-    # Not in workers, which come here again and have theirs from main().
-    for _name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
-        if _name in os.environ:
-            _LEFT_OUT[_name] = os.environ.pop(_name)
 
 import numpy as np
 import torch
@@ -47,6 +40,7 @@ _MODELS, _ROWS, _WIDTHS = 50, 82, (64, 32, 10)
 _MNIST_ROWS = 128
 _NUMBERS = 2**15
 _REPEATS, _BLOCK_SECONDS = 7, 2e-3
+_CORETYPE = "OPENBLAS_CORETYPE"
 _LARGE = "product 1024 × 1024 × 1024"
 
 Ways = dict[str, Callable[[], object]]
@@ -140,8 +134,8 @@ def _product(name: str, a: np.ndarray, b: np.ndarray) -> Comparison:
 
 def _functions(rng: np.random.Generator) -> list[Comparison]:
     x = np.abs(_matrix(rng, _NUMBERS)) + 0.1
-    out, once, tx = np.empty_like(x), np.empty_like(x), torch.from_numpy(x)
-    tout = torch.empty_like(tx)
+    out, once = np.empty_like(x), np.empty_like(x)
+    tout = torch.from_numpy(np.empty_like(x))
     values, delta = np.tanh(x), _matrix(rng, _NUMBERS)
     tvalues, tdelta = torch.from_numpy(values), torch.from_numpy(delta)
 
@@ -154,21 +148,20 @@ def _functions(rng: np.random.Generator) -> list[Comparison]:
         torch.ops.aten.tanh_backward.grad_input(tdelta, tvalues, grad_input=tout)
 
     return [
-        *(
-            Comparison(
-                name, _NUMBERS, "number",
-                {
-                    "NumPy": lambda ours=getattr(np, name): ours(x, out=out),
-                    "PyTorch": lambda theirs=getattr(torch, name): theirs(tx, out=tout),
-                },
-            )
-            for name in ("tanh", "exp", "log", "sin")
-        ),
+        *(_function(name, x) for name in ("tanh", "exp", "log", "sin")),
         Comparison(
             "δ · (1 − tanh²)", _NUMBERS, "number",
             {"PyTorch, one pass": one_pass, "NumPy, three passes": derivative},
         ),
     ]  # fmt: skip
+
+
+def _function(name: str, x: np.ndarray) -> Comparison:
+    ours, theirs = getattr(np, name), getattr(torch, name)
+    out, tx = np.empty_like(x), torch.from_numpy(x)
+    tout = torch.empty_like(tx)
+    ways: Ways = {"NumPy": lambda: ours(x, out=out), "PyTorch": lambda: theirs(tx, out=tout)}
+    return Comparison(name, x.size, "number", ways)
 
 
 def _draws() -> list[Comparison]:
@@ -236,11 +229,11 @@ def one_round() -> tuple[str | None, dict[str, dict[str, float]]]:
 @contextmanager
 def avx2_kernels() -> Iterator[None]:
     """NumPy in processes started inside multiplies by OpenBLAS's AVX2 kernels."""
-    os.environ["OPENBLAS_CORETYPE"] = "Haswell"
+    os.environ[_CORETYPE] = "Haswell"
     try:
         yield
     finally:
-        del os.environ["OPENBLAS_CORETYPE"]
+        del os.environ[_CORETYPE]
 
 
 def main() -> None:
@@ -250,14 +243,16 @@ def main() -> None:
     print(f"hardware {hardware('cpu', 1)}")
     print(f"versions {versions()}; PyTorch: {torch.backends.cpu.get_cpu_capability()}")
     print(f"BLAS of PyTorch: {'MKL' if torch.backends.mkl.is_available() else 'not MKL'}")
-    print(f"left out of the environment: {_LEFT_OUT or 'nothing'}; OpenBLAS takes {kernels_in_use()} by itself")
+    chosen = os.environ.pop(_CORETYPE, None)
     context = multiprocessing.get_context("spawn")
     pools, kernels = [], []
-    for environment in (best_kernels_for_workers(), avx2_kernels()):
+    for environment in (best_kernels_for_workers(), avx2_kernels(), nullcontext()):
         with environment:
             pool = ProcessPoolExecutor(1, mp_context=context)
             kernels.append(pool.submit(kernels_in_use).result())
             pools.append(pool)
+    pools.pop().shutdown()
+    print(f"OpenBLAS by itself takes {kernels.pop()}; {_CORETYPE} was {chosen}, left out here")
     if kernels[0] == kernels[1]:
         pools.pop().shutdown()
     rounds = [[pool.submit(one_round).result()[1] for pool in pools] for _ in range(options.rounds)]

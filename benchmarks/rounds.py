@@ -13,7 +13,7 @@ def heading(text: str) -> None:
 
 
 def line(name: str, values: Sequence[float]) -> None:
-    """One line: ``name``, the median of ``values`` (one per round), the smallest, the largest, n."""
+    """``name``, then the median of ``values`` (one per round), the smallest, the largest, n."""
     print(
         f"{name:<{_WIDTH}} {_short(statistics.median(values)):>10}   "
         f"[{_short(min(values))}, {_short(max(values))}]   n = {len(values)}",

@@ -76,7 +76,8 @@ class Point:
 def audit_once(settings: dict[str, object], config: str, out: Path) -> None:
     """The run of one point, in the process that was started for it; prints its moments."""
     clock = Clock()
-    run(configure(Path(config), settings), out, command_line="benchmarks/scaling.py", listener=clock)
+    settled = configure(Path(config), settings)
+    run(settled, out, command_line="benchmarks/scaling.py", listener=clock)
     print(json.dumps(clock.moments))
 
 
