@@ -1,10 +1,10 @@
 """The rates behind the choice of kernels on a CPU: NumPy or PyTorch, per operation and shape.
 
-Every comparison is made on one core by one thread, in a worker process whose OpenBLAS has the
-executor's kernels, as they are where the user has chosen none (OPENBLAS_CORETYPE is left out here).
-Within a round the ways to do a thing take turns, and each one's shortest time of seven counts
-(interruptions only add); a ratio is taken within a round. On a processor with AVX-512 a second
-worker multiplies by the AVX2 kernels, in the same rounds. Run:
+Every comparison is made on one core by one thread, in a worker process with the kernels that
+NumPy's OpenBLAS takes by itself (a choice in OPENBLAS_CORETYPE is left out). Within a round the
+ways to do a thing take turns, and each one's shortest time of seven counts (interruptions only
+add); a ratio is taken within a round. Where the kernels are AVX-512's, a second worker multiplies
+by those for AVX2 in the same rounds. Run:
 
     python benchmarks/kernels.py [--rounds 5]
 
@@ -19,9 +19,8 @@ import argparse
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here and in workers
@@ -30,9 +29,9 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 from rounds import heading, line
+from threadpoolctl import threadpool_info
 
 from audit.provenance import hardware, versions
-from audit.training.blas import best_kernels_for_workers, kernels_in_use
 from audit.training.noise import NormalStream
 from audit.training.workspace import Workspace
 
@@ -83,6 +82,7 @@ def _small_products(rng: np.random.Generator) -> list[Comparison]:
     tx, tw, tout, tdelta = tensors
     tgradient = torch.empty_like(tw)
     one_x, one_w, one_out = x[0], weights[0], np.empty((_ROWS, units), np.float32)
+    one_tx, one_tw, one_tout = (torch.from_numpy(a) for a in (one_x, one_w, np.empty_like(one_out)))
     work = 2.0 * _ROWS * inputs * units
     return [
         Comparison(
@@ -104,7 +104,7 @@ def _small_products(rng: np.random.Generator) -> list[Comparison]:
             "digits, first layer of one model, a call", work, "op",
             {
                 "NumPy": lambda: np.matmul(one_x, one_w, out=one_out),
-                "PyTorch": lambda: torch.mm(tx[0], tw[0]),
+                "PyTorch": lambda: torch.mm(one_tx, one_tw, out=one_tout),
             },
         ),
     ]  # fmt: skip
@@ -226,14 +226,24 @@ def one_round() -> tuple[str | None, dict[str, dict[str, float]]]:
     return kernels_in_use(), found
 
 
-@contextmanager
-def avx2_kernels() -> Iterator[None]:
-    """NumPy in processes started inside multiplies by OpenBLAS's AVX2 kernels."""
-    os.environ[_CORETYPE] = "Haswell"
-    try:
-        yield
-    finally:
-        del os.environ[_CORETYPE]
+def kernels_in_use() -> str | None:
+    """The architecture that NumPy's OpenBLAS multiplies for; None if it is another BLAS."""
+    for library in threadpool_info():
+        if library.get("internal_api") == "openblas" and "numpy" in library.get("filepath", ""):
+            return library.get("architecture")
+    return None
+
+
+def start_worker(kernels: str | None) -> tuple[ProcessPoolExecutor, str | None]:
+    """A worker whose OpenBLAS is told to take ``kernels`` (None: its own choice), and those it has.
+
+    They are chosen when NumPy is imported, so before the process starts.
+    """
+    os.environ.pop(_CORETYPE, None)
+    if kernels is not None:
+        os.environ[_CORETYPE] = kernels
+    pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+    return pool, pool.submit(kernels_in_use).result()
 
 
 def main() -> None:
@@ -243,18 +253,12 @@ def main() -> None:
     print(f"hardware {hardware('cpu', 1)}")
     print(f"versions {versions()}; PyTorch: {torch.backends.cpu.get_cpu_capability()}")
     print(f"BLAS of PyTorch: {'MKL' if torch.backends.mkl.is_available() else 'not MKL'}")
-    chosen = os.environ.pop(_CORETYPE, None)
-    context = multiprocessing.get_context("spawn")
-    pools, kernels = [], []
-    for environment in (best_kernels_for_workers(), avx2_kernels(), nullcontext()):
-        with environment:
-            pool = ProcessPoolExecutor(1, mp_context=context)
-            kernels.append(pool.submit(kernels_in_use).result())
-            pools.append(pool)
-    pools.pop().shutdown()
-    print(f"OpenBLAS by itself takes {kernels.pop()}; {_CORETYPE} was {chosen}, left out here")
-    if kernels[0] == kernels[1]:
-        pools.pop().shutdown()
+    print(f"{_CORETYPE} in the environment: {os.environ.get(_CORETYPE)}")
+    own, name = start_worker(None)
+    pools, kernels = [own], [name]
+    if name == "SkylakeX":
+        avx2, name = start_worker("Haswell")
+        pools, kernels = [own, avx2], [*kernels, name]
     rounds = [[pool.submit(one_round).result()[1] for pool in pools] for _ in range(options.rounds)]
     for pool in pools:
         pool.shutdown()
@@ -275,7 +279,7 @@ def report(rounds: list[list[dict[str, dict[str, float]]]], kernels: list[str | 
         for other in others:
             line(f"  time of {other} / {shipped}", [t[other] / t[shipped] for t in ours])
     if len(rounds[0]) == 1:
-        print("\nthese are the AVX2 kernels, or another BLAS: nothing to compare them with")
+        print("\nno AVX-512 kernels of OpenBLAS here: nothing to compare with")
         return
     heading(f"time with kernels {kernels[1]} / with kernels {kernels[0]}, NumPy's products")
     for each in comparisons():
