@@ -7,7 +7,7 @@ few steps without noise must end at our parameters. Both sides use every core. O
 two ways counts in each round: one process that spreads its work over the cores, or one process per
 core. JAX must be installed beside this package (``pip install jax``); it is no dependency. Run:
 
-    python benchmarks/jax_ensemble.py [--config digits] [--rounds 5] [--steps 100]
+    python benchmarks/jax_ensemble.py [--config digits] [--rounds 5] [--steps N]
 
 JAX needs shapes that do not change. ``--minibatches poisson`` (the default) pads every Poisson
 minibatch to the longest of the run; our engine pads to the longest of a step. ``fixed`` gives JAX
@@ -253,7 +253,7 @@ def main() -> None:
     parser.add_argument("--config", default="digits", help="a shipped configuration of an MLP")
     parser.add_argument("--data-root", help="folder of torchvision's files")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, help="train so few steps; default: the plan's")
     parser.add_argument("--minibatches", choices=["poisson", "fixed"], default="poisson")
     options = parser.parse_args()
     settings: dict[str, Any] = {"models": 200, "subgroups": ("class",)}
@@ -269,7 +269,7 @@ def main() -> None:
         assert isinstance(planned.arm, Arm)
         if planned.arm.weight_decay:
             parser.error("JAX's side knows no weight decay")
-        arm = replace(planned.arm, steps=options.steps)
+        arm = replace(planned.arm, steps=options.steps or planned.arm.steps)
         print(f"{arm.name}: {arm.steps} steps, expected batch {arm.expected_batch_size:g}")
         work[arm.kind] = Work(
             arm, plan.model, range(plan.cohort_size), config.inclusion_probability, config.seed,
