@@ -74,8 +74,8 @@ def _select(
 
     The gaps between successes are geometric, so the work is q·n·steps draws and not n·steps. A
     geometric number is an exponential one of rate −log(1 − q), rounded up (Devroye 1986, X.2), and
-    NumPy draws those in 40 % of the time. Trials beyond the end are thrown away: the geometric
-    distribution has no memory, so the next block may start afresh.
+    NumPy draws those in half of the time (benchmarks/kernels.py). Trials beyond the end are thrown
+    away: the geometric distribution has no memory, so the next block may start afresh.
     """
     trials = n * steps
     mean = 0.0 if q == 1.0 else -1.0 / np.log1p(-q)

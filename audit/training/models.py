@@ -26,7 +26,8 @@ class Mlp:
     A parameter vector holds the layers in order, each as a [fan_in + 1, fan_out] matrix whose last
     row is the bias: with a constant 1 appended to each layer's input, one product gives the affine
     map and one product its whole gradient. Inputs come first because the largest product of a small
-    network, examples × first layer, then needs no transposed operand (2.6 times as fast).
+    network, examples × first layer, then needs no transposed operand (2.6 times as fast with
+    OpenBLAS's AVX-512 kernels, no difference with those for AVX2: benchmarks/kernels.py).
     """
 
     widths: tuple[int, ...]
