@@ -205,6 +205,14 @@ def not_an_estimator() -> int:
     return 7
 
 
+def gives_up() -> object:
+    raise SystemExit
+
+
+def gives_up_privately(epsilon: float = 1.0) -> object:
+    raise SystemExit(f"not with {epsilon}")
+
+
 def wrong_signature(x: np.ndarray, y: np.ndarray) -> Predict:
     return nearest(x, y, np.random.default_rng(0))
 
