@@ -25,12 +25,11 @@ from audit.data.group_tables import without_features
 from audit.data.outputs import ArmArrays
 from audit.inclusion import ADJACENCY
 from audit.manifest import (
-    describe_claim,
-    describe_data,
     note_other_versions,
     read_manifest,
     refuse_changed_settings,
 )
+from audit.manifest_entries import describe_claim, describe_data
 from audit.pipeline import Listener, RunOutcome, finish
 from audit.store import SCHEMA_VERSION, RunDirectory, Shard, check_out
 

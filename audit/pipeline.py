@@ -19,12 +19,12 @@ from audit.data.registry import load
 from audit.errors import AuditError, BadInput, CheckFailed
 from audit.manifest import (
     learner_notes,
-    new_manifest,
     note_other_versions,
     read_manifest,
     refuse_changed_config,
     refuse_changed_data,
 )
+from audit.manifest_entries import new_manifest
 from audit.plan import Plan, make_plan, preset
 from audit.planned_arm import PlannedArm
 from audit.report.document import document

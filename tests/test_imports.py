@@ -36,6 +36,7 @@ FLOORS = {
 # Modules that share a room.
 ROOM_OF = {
     "results": "store",
+    "manifest_entries": "manifest",
     "plan_learners": "plan",
     "planned_arm": "plan",
     "brought": "pipeline",

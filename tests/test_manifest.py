@@ -11,7 +11,8 @@ from audit.accounting import calibrate, privacy_curve
 from audit.claims import Claim, make_claim
 from audit.config import ArmConfig, LearnerConfig
 from audit.errors import BadInput
-from audit.manifest import describe_arm, describe_engine, learner_notes, read_manifest
+from audit.manifest import learner_notes, read_manifest
+from audit.manifest_entries import describe_arm, describe_engine
 from audit.planned_arm import PlannedArm
 from audit.store import write_json
 from audit.training.arms import Arm, LearnerArm
