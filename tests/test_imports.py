@@ -38,10 +38,13 @@ ROOM_OF = {
     "results": "store",
     "manifest_entries": "manifest",
     "plan_learners": "plan",
+    "plan_networks": "plan",
     "planned_arm": "plan",
     "brought": "pipeline",
     "elsewhere": "pipeline",
     "cli_estimate": "cli",
+    "cli_options": "cli",
+    "cli_run": "cli",
 }
 
 
