@@ -25,7 +25,7 @@ from audit.data.group_tables import without_features
 from audit.data.outputs import ArmArrays
 from audit.inclusion import ADJACENCY
 from audit.manifest import (
-    note_other_versions,
+    note_changes,
     read_manifest,
     refuse_changed_settings,
 )
@@ -61,7 +61,7 @@ def estimate(
         if (out / "run.json").exists():
             store.manifest = read_manifest(out)
             refuse_changed_settings(store.manifest, settings)
-            note_other_versions(store.manifest)
+            note_changes(store.manifest)
         else:
             store.manifest = _manifest(request, brought, data, settings, claim, command_line)
         store.write_manifest()

@@ -41,6 +41,8 @@ _SHAPE: dict[str, Any] = {
         "notes": dict,
     },
     "versions": {"*": str},
+    "code?": {"*": str},
+    "resumed?": list,
     "hardware": dict,
     "inclusion": {"design": str, "p": float, "adjacency": str},
     "model": {"name": str, "description": str},
@@ -118,12 +120,22 @@ def learner_notes(manifest: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def note_other_versions(manifest: dict[str, Any]) -> None:
-    """Record when a run goes on under other versions than it was started with."""
-    now = {"tool": provenance.tool(), "versions": provenance.versions()}
+def note_changes(manifest: dict[str, Any], code: dict[str, str] | None = None) -> list[str]:
+    """Record when a run goes on under other versions, or with other ``code`` of its models.
+
+    Finished cohorts stay as they are: a learner that fails is mended, and the same command given
+    again. The report says that there was a change.
+
+    Returns:
+        the models (``package.module:name``) whose code differs from what it was last.
+    """
+    now = {"tool": provenance.tool(), "versions": provenance.versions(), "code": code or {}}
     before = manifest.get("resumed", [manifest])[-1]
-    if any(before.get(key) != value for key, value in now.items()):
+    # A run begun by an earlier version of this program knows nothing of the code.
+    earlier = {**before, "code": before.get("code", now["code"])}
+    if any(earlier.get(key) != value for key, value in now.items()):
         manifest.setdefault("resumed", []).append({"time": provenance.now(), **now})
+    return [path for path, digest in now["code"].items() if earlier["code"].get(path) != digest]
 
 
 def refuse_changed_config(manifest: dict[str, Any], config: RunConfig) -> None:

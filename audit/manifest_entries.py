@@ -15,6 +15,7 @@ from audit.planned_arm import PlannedArm
 from audit.store import SCHEMA_VERSION
 from audit.training.arms import Arm, LearnerArm
 from audit.training.executors import cores
+from audit.training.imported import source_digest
 from audit.training.learners import Estimator
 
 
@@ -35,6 +36,7 @@ def new_manifest(
         "seed": config.seed,
         "data": describe_data(data),
         "versions": provenance.versions(),
+        "code": describe_code(config),
         "hardware": provenance.hardware(device, cores() if device == "cpu" else 1),
         "inclusion": {
             "design": config.design,
@@ -86,6 +88,17 @@ def describe_data(data: Dataset) -> dict[str, Any]:
             for g in data.groupings
         ],
     }
+
+
+def describe_code(config: RunConfig) -> dict[str, str]:
+    """SHA-256 of the file behind each ``package.module:name`` that the run trains."""
+    named = {"model": config.model, "dp_model": config.dp_model}
+    digests = {
+        path: source_digest(path, field=field)
+        for field, path in named.items()
+        if path is not None and ":" in path
+    }
+    return {path: digest for path, digest in digests.items() if digest is not None}
 
 
 def describe_engine(planned: PlannedArm) -> dict[str, Any]:
