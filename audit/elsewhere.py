@@ -77,6 +77,11 @@ def _dataset(request: Request, brought: Brought) -> Dataset:
             f"models {one} and {other} have the same training set: the tests take subsets and "
             "models for independent draws"
         )
+    warnings += [
+        f"{name} equals membership in every cell: either each model was right on just what it was "
+        "trained on, or the array was saved twice"
+        for name in brought.memberships.copies
+    ]
     if brought.models > brought.n:
         warnings.append(
             f"there are more models ({brought.models:,}) than training examples "

@@ -306,6 +306,15 @@ def test_doubtful_arrays_are_said_but_not_refused(files: Path, tmp_path: Path):
     assert any("more models (90) than training examples (40)" in w for w in warnings)
 
 
+def test_the_membership_saved_twice_is_said_whatever_its_type(files: Path, tmp_path: Path):
+    """As another type it is another file; as the same file it is refused."""
+    np.save(files / "copy.npy", np.load(files / "membership.npy").astype(np.float32))
+    for name, said in (("copy", True), ("private", False)):
+        asked = request(files, arm=ArmFiles(files / f"{name}.npy"), baseline=ArmFiles())
+        warnings = done(asked, tmp_path / name).manifest["data"]["warnings"]
+        assert any("train-correct equals membership" in w for w in warnings) == said
+
+
 def test_halves_of_a_pair_are_refused(files: Path, tmp_path: Path):
     path = files / "private.npy"
     test = files / "private_test.npy"
