@@ -40,16 +40,22 @@ def estimate(
         Path | None, _array("The same on test examples, [models, n_test].")
     ] = None,
     margins: Annotated[
-        Path | None, _array("Margins log(p_y/(1-p_y)) on training examples, [models, n].")
+        Path | None,
+        _array(
+            "Margins log(p_y/(1-p_y)) on training examples, [models, n]. Checked against who was "
+            "right, and kept in the run directory: no estimate reads them yet."
+        ),
     ] = None,
-    test_margins: Annotated[Path | None, _array("Margins on test examples.")] = None,
+    test_margins: Annotated[Path | None, _array("The same on test examples; kept, too.")] = None,
     baseline_train_correct: Annotated[
         Path | None,
         _array("Standard models trained on the same memberships: then losses are estimated."),
     ] = None,
     baseline_test_correct: Annotated[Path | None, _array("Their test_correct.")] = None,
-    baseline_margins: Annotated[Path | None, _array("Their margins.")] = None,
-    baseline_test_margins: Annotated[Path | None, _array("Their margins on test.")] = None,
+    baseline_margins: Annotated[Path | None, _array("Their margins; kept, too.")] = None,
+    baseline_test_margins: Annotated[
+        Path | None, _array("Their margins on test examples; kept, too.")
+    ] = None,
     no_claim: Annotated[
         bool,
         typer.Option("--no-claim", help="The models are standard ones: what would ε forbid?"),

@@ -25,12 +25,11 @@ from audit.data.group_tables import without_features
 from audit.data.outputs import ArmArrays
 from audit.inclusion import ADJACENCY
 from audit.manifest import (
-    describe_claim,
-    describe_data,
-    note_other_versions,
+    note_changes,
     read_manifest,
     refuse_changed_settings,
 )
+from audit.manifest_entries import describe_claim, describe_data
 from audit.pipeline import Listener, RunOutcome, finish
 from audit.store import SCHEMA_VERSION, RunDirectory, Shard, check_out
 
@@ -62,7 +61,7 @@ def estimate(
         if (out / "run.json").exists():
             store.manifest = read_manifest(out)
             refuse_changed_settings(store.manifest, settings)
-            note_other_versions(store.manifest)
+            note_changes(store.manifest)
         else:
             store.manifest = _manifest(request, brought, data, settings, claim, command_line)
         store.write_manifest()
@@ -78,6 +77,11 @@ def _dataset(request: Request, brought: Brought) -> Dataset:
             f"models {one} and {other} have the same training set: the tests take subsets and "
             "models for independent draws"
         )
+    warnings += [
+        f"{name} equals membership in every cell: either each model was right on just what it was "
+        "trained on, or the array was saved twice"
+        for name in brought.memberships.copies
+    ]
     if brought.models > brought.n:
         warnings.append(
             f"there are more models ({brought.models:,}) than training examples "

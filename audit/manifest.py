@@ -1,23 +1,19 @@
-"""``run.json``: what a run writes of itself, and what a resumed run must find again."""
+"""``run.json``: read and checked, and what a resumed run must find again in it.
+
+Reading one needs no torch: ``audit.load`` opens a finished run in a notebook. What a run writes of
+itself is in ``manifest_entries``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from audit import provenance
-from audit.claims import Claim
-from audit.config import RunConfig, config_digest, identity
+from audit.config import RunConfig, identity
 from audit.data.dataset import Dataset
 from audit.errors import BadInput
-from audit.inclusion import ADJACENCY
-from audit.plan import Plan
-from audit.planned_arm import PlannedArm
 from audit.store import SCHEMA_VERSION, read_json
-from audit.training.arms import Arm, LearnerArm
-from audit.training.executors import cores
-from audit.training.learners import Estimator
 
 # What this program reads, and of which type; "*" stands for any key, "?" ends one that may be
 # absent. Run directories travel between people: nothing in them is believed before it is looked at.
@@ -45,6 +41,8 @@ _SHAPE: dict[str, Any] = {
         "notes": dict,
     },
     "versions": {"*": str},
+    "code?": {"*": str},
+    "resumed?": list,
     "hardware": dict,
     "inclusion": {"design": str, "p": float, "adjacency": str},
     "model": {"name": str, "description": str},
@@ -101,129 +99,6 @@ def _check(value: Any, shape: Any, name: str, run: Path) -> None:
         )
 
 
-def new_manifest(
-    config: RunConfig, data: Dataset, plan: Plan, device: str, command_line: str
-) -> dict[str, Any]:
-    n = len(data.x_train)
-    """``run.json`` of a run that is about to train."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "status": "training",
-        "created": provenance.now(),
-        "finished": None,
-        "command_line": command_line,
-        "tool": provenance.tool(),
-        "config": identity(config),
-        "config_sha256": config_digest(config),
-        "seed": config.seed,
-        "data": describe_data(data),
-        "versions": provenance.versions(),
-        "hardware": provenance.hardware(device, cores() if device == "cpu" else 1),
-        "inclusion": {
-            "design": config.design,
-            "p": config.inclusion_probability,
-            "adjacency": ADJACENCY[config.design],
-        },
-        "model": {
-            "name": config.model,
-            "description": plan.model.describe(),
-            "parameters": getattr(plan.model, "parameters", None),
-        },
-        "engine": {arm.name: describe_engine(arm) for arm in plan.arms},
-        "arms": {arm.name: describe_arm(arm, n) for arm in plan.arms},
-        "no_private_arm": plan.no_private_arm,
-        "judged_by": describe_claim(replace(plan.judged_by, curve=None)),
-        "plan": {
-            "models": plan.models,
-            "models_reason": plan.models_reason,
-            "cohort_size": plan.cohort_size,
-            "cohorts": [{"arm": t.arm.name, "first": t.first, "last": t.last} for t in plan.tasks],
-        },
-        "shards": {},
-        "cross_check": {},
-    }
-
-
-def describe_data(data: Dataset) -> dict[str, Any]:
-    """The data section of ``run.json``."""
-    return {
-        "name": data.name,
-        "source": data.source,
-        "licence": data.licence,
-        "fingerprint": data.fingerprint(),
-        "n": len(data.x_train),
-        "n_test": len(data.x_test),
-        "features": data.x_train.shape[1],
-        "input_shape": list(data.input_shape),
-        "classes": list(data.class_names),
-        "fitted_on_train": list(data.fitted_on_train),
-        "warnings": list(data.warnings),
-        "notes": data.notes,
-        "groupings": [
-            {
-                "name": g.name,
-                "kind": g.kind,
-                "subgroups": len(g.subgroups),
-                "uses_training_data": g.uses_training_data,
-            }
-            for g in data.groupings
-        ],
-    }
-
-
-def describe_engine(planned: PlannedArm) -> dict[str, Any]:
-    """What trains an arm, and why; of a learner that trains itself its name and program too."""
-    described = {"name": planned.engine, "why": planned.engine_reason}
-    if not isinstance(planned.model, Estimator):
-        return described
-    return {**described, "learner": planned.model.path, "trained_by": planned.trained_by}
-
-
-def describe_arm(planned: PlannedArm, n: int) -> dict[str, Any]:
-    """One arm's section of ``run.json``: all that a third party needs to reconvert its ε.
-
-    ``kind`` is ``dp`` for an arm that claims (ε, δ), however it is trained, else ``standard``.
-    """
-    arm, claim = planned.arm, planned.claim
-    described: dict[str, Any] = {"kind": "standard" if claim is None else "dp"}
-    if isinstance(arm, LearnerArm):
-        described["hyperparameters"] = arm.arguments
-    else:
-        described |= {
-            "hyperparameters": planned.hyperparameters.model_dump(exclude={"tuning"}),
-            "sample_rate": arm.sample_rate,
-            "steps": arm.steps,
-            "expected_batch_size": arm.expected_batch_size,
-        }
-    described["tuning"] = planned.hyperparameters.tuning
-    if planned.mechanism is not None and isinstance(arm, Arm):
-        mechanism = asdict(planned.mechanism)
-        del mechanism["target_epsilon"]
-        described |= {"epsilon_achieved": mechanism.pop("epsilon"), **mechanism}
-        described["clip_norm"] = arm.clip_norm
-    if claim is not None:
-        described |= {**describe_claim(claim), "delta_times_n": claim.delta * n}
-    return described
-
-
-def describe_claim(claim: Claim) -> dict[str, Any]:
-    """A claim in ``run.json``; ``privacy_curve`` is there where more than (ε, δ) is known."""
-    described: dict[str, Any] = {
-        "epsilon": claim.epsilon,
-        "delta": claim.delta,
-        "claimed_by": claim.source,
-        "adjacency": claim.adjacency,
-        "in_out_epsilon": claim.in_out_epsilon,
-        "in_out_delta": claim.in_out_delta,
-    }
-    if claim.curve is not None:
-        described["privacy_curve"] = {
-            "epsilon": claim.curve.epsilon.tolist(),
-            "delta": claim.curve.delta.tolist(),
-        }
-    return described
-
-
 def learner_notes(manifest: dict[str, Any]) -> dict[str, Any]:
     """What the learners of each arm left to say, over all its cohorts; {} for networks.
 
@@ -245,12 +120,22 @@ def learner_notes(manifest: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def note_other_versions(manifest: dict[str, Any]) -> None:
-    """Record when a run goes on under other versions than it was started with."""
-    now = {"tool": provenance.tool(), "versions": provenance.versions()}
+def note_changes(manifest: dict[str, Any], code: dict[str, str] | None = None) -> list[str]:
+    """Record when a run goes on under other versions, or with other ``code`` of its models.
+
+    Finished cohorts stay as they are: a learner that fails is mended, and the same command given
+    again. The report says that there was a change.
+
+    Returns:
+        the models (``package.module:name``) whose code differs from what it was last.
+    """
+    now = {"tool": provenance.tool(), "versions": provenance.versions(), "code": code or {}}
     before = manifest.get("resumed", [manifest])[-1]
-    if any(before.get(key) != value for key, value in now.items()):
+    # A run begun by an earlier version of this program knows nothing of the code.
+    earlier = {**before, "code": before.get("code", now["code"])}
+    if any(earlier.get(key) != value for key, value in now.items()):
         manifest.setdefault("resumed", []).append({"time": provenance.now(), **now})
+    return [path for path, digest in now["code"].items() if earlier["code"].get(path) != digest]
 
 
 def refuse_changed_config(manifest: dict[str, Any], config: RunConfig) -> None:

@@ -19,12 +19,12 @@ from audit.data.registry import load
 from audit.errors import AuditError, BadInput, CheckFailed
 from audit.manifest import (
     learner_notes,
-    new_manifest,
-    note_other_versions,
+    note_changes,
     read_manifest,
     refuse_changed_config,
     refuse_changed_data,
 )
+from audit.manifest_entries import describe_code, new_manifest
 from audit.plan import Plan, make_plan, preset
 from audit.planned_arm import PlannedArm
 from audit.report.document import document
@@ -184,7 +184,8 @@ def run(
             store.manifest = read_manifest(out)
             refuse_changed_config(store.manifest, config)
             refuse_changed_data(store.manifest, data)
-            note_other_versions(store.manifest)
+            for path in note_changes(store.manifest, describe_code(config)):
+                listener.stage(f"the code of {path} has changed; finished cohorts are kept")
         else:
             store.manifest = new_manifest(config, data, plan, device, command_line)
         store.write_manifest()

@@ -138,6 +138,24 @@ def test_anybody_can_recompute_from_the_shards(
     assert "train_margin" not in load_file(tmp_path / "out/shards/standard/0-39.safetensors")
 
 
+def test_margins_change_no_number_and_the_report_says_so(files: Path, tmp_path: Path):
+    """Planted: margins that any attack on them would see (size 30 for members, 0.1 for others)."""
+    own = ArmFiles(files / "private.npy", files / "private_test.npy")
+    inside, right = np.load(files / "membership.npy"), np.load(files / "private.npy")
+    size = np.where(inside, 30.0, 0.1)
+    np.save(files / "telling.npy", np.where(right, size, -size))
+    pages = []
+    for name, arm in (("without", own), ("with", replace(own, margins=files / "telling.npy"))):
+        outcome = done(request(files, arm=arm), tmp_path / name)
+        pages.append(outcome.report.read_text())
+    tables = [
+        pd.read_parquet(tmp_path / n / "results/examples.parquet") for n in ("without", "with")
+    ]
+    pd.testing.assert_frame_equal(*tables)
+    said = "no number of this report was computed from them"
+    assert [said in page for page in pages] == [False, True]
+
+
 def test_the_manifest_says_where_everything_came_from(files: Path, tmp_path: Path):
     manifest = done(request(files, claimed_by="JAX Privacy\n0.4"), tmp_path / "out").manifest
     stored = json.loads((tmp_path / "out/run.json").read_text())
@@ -286,6 +304,15 @@ def test_doubtful_arrays_are_said_but_not_refused(files: Path, tmp_path: Path):
     warnings = done(request(files), tmp_path / "out").manifest["data"]["warnings"]
     assert any("models 2 and 70 have the same training set" in w for w in warnings)
     assert any("more models (90) than training examples (40)" in w for w in warnings)
+
+
+def test_the_membership_saved_twice_is_said_whatever_its_type(files: Path, tmp_path: Path):
+    """As another type it is another file; as the same file it is refused."""
+    np.save(files / "copy.npy", np.load(files / "membership.npy").astype(np.float32))
+    for name, said in (("copy", True), ("private", False)):
+        asked = request(files, arm=ArmFiles(files / f"{name}.npy"), baseline=ArmFiles())
+        warnings = done(asked, tmp_path / name).manifest["data"]["warnings"]
+        assert any("train-correct equals membership" in w for w in warnings) == said
 
 
 def test_halves_of_a_pair_are_refused(files: Path, tmp_path: Path):

@@ -36,11 +36,15 @@ FLOORS = {
 # Modules that share a room.
 ROOM_OF = {
     "results": "store",
+    "manifest_entries": "manifest",
     "plan_learners": "plan",
+    "plan_networks": "plan",
     "planned_arm": "plan",
     "brought": "pipeline",
     "elsewhere": "pipeline",
     "cli_estimate": "cli",
+    "cli_options": "cli",
+    "cli_run": "cli",
 }
 
 

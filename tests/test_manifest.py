@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from audit import provenance
 from audit.accounting import calibrate, privacy_curve
 from audit.claims import Claim, make_claim
-from audit.config import ArmConfig, LearnerConfig
+from audit.config import ArmConfig, LearnerConfig, make_config
 from audit.errors import BadInput
-from audit.manifest import describe_arm, describe_engine, learner_notes, read_manifest
+from audit.manifest import learner_notes, note_changes, read_manifest
+from audit.manifest_entries import describe_arm, describe_code, describe_engine
 from audit.planned_arm import PlannedArm
+from audit.report.resumed import resumed_words
 from audit.store import write_json
 from audit.training.arms import Arm, LearnerArm
 from audit.training.learners import Estimator
@@ -123,3 +127,45 @@ def test_notes_of_learners_add_up_over_cohorts():
     assert learner_notes({"shards": shards}) == {
         "standard": {"margins": ["none", "probabilities"], "warnings": wanted, "constant": 3}
     }
+
+
+def session(code: dict[str, str]) -> dict[str, Any]:
+    return {"tool": provenance.tool(), "versions": provenance.versions(), "code": code}
+
+
+def test_a_run_that_goes_on_unchanged_notes_nothing():
+    run = session({"mine:train": "a"})
+    assert note_changes(run, {"mine:train": "a"}) == []
+    assert "resumed" not in run
+    assert resumed_words(run) == ""
+
+
+def test_other_code_and_other_versions_are_noted_and_told():
+    run = session({"mine:train": "a"})
+    run["versions"] = {**run["versions"], "numpy": "1.0"}
+    assert note_changes(run, {"mine:train": "b"}) == ["mine:train"]
+    assert note_changes(run, {"mine:train": "b"}) == []
+    assert note_changes(run, {"mine:train": "a"}) == ["mine:train"]
+    assert len(run["resumed"]) == 2
+    words = resumed_words(run)
+    assert f"numpy 1.0 → {provenance.versions()['numpy']} and the code of mine:train" in words
+    assert words.endswith(f"{run['resumed'][1]['time']}: the code of mine:train")
+
+
+def test_a_run_of_before_code_was_recorded_goes_on_quietly():
+    run = session({})
+    del run["code"]
+    assert note_changes(run, {"mine:train": "b"}) == []
+    assert "resumed" not in run
+
+
+def test_code_is_that_of_the_file_that_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source = "def train(x, y, rng):\n    return lambda rows: y[:1].repeat(len(rows))\n"
+    (tmp_path / "a_users_module.py").write_text(source)
+    named = {"model": "a_users_module:train", "dp_model": "sys:path"}
+    assert describe_code(make_config([named])) == {
+        "a_users_module:train": hashlib.sha256(source.encode()).hexdigest()
+    }
+    assert describe_code(make_config([{"model": "mlp"}])) == {}

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from audit.api.charts import Charts, charts_of
 from audit.data.names import did_you_mean
 from audit.errors import BadInput
+from audit.manifest import read_manifest
 from audit.results import Results, read_results
 from audit.store import newest_run, read_shards
 
@@ -267,8 +268,5 @@ def load(path: str | PathLike[str] | None = None) -> Run:
     Raises:
         BadInput: there is no finished run.
     """
-    # Not at the top: it imports torch, and `audit.load` is looked at by editors and notebooks.
-    from audit.manifest import read_manifest
-
     folder = newest_run(Path("runs")) if path is None else Path(path)
     return Run(folder, read_manifest(folder), read_results(folder))

@@ -89,12 +89,14 @@ class Memberships:
     """What the tool needs to know of who trained on what, without holding it.
 
     ``sizes``: training examples of each model; ``share``: share of the models that saw each
-    example; ``same``: a pair of models with the same training set, if there is one.
+    example; ``same``: a pair of models with the same training set, if there is one; ``copies``:
+    arrays of who was right that equal the membership in every cell.
     """
 
     sizes: Int64[np.ndarray, " models"]
     share: Float64[np.ndarray, " n"]
     same: tuple[int, int] | None
+    copies: tuple[str, ...] = ()
 
 
 def open_array(name: str, path: Path) -> StoredArray:
@@ -129,7 +131,8 @@ def open_array(name: str, path: Path) -> StoredArray:
 
 
 def _unreadable(name: str, path: Path, error: Exception) -> BadInput:
-    if "object" in str(error).lower():
+    # NumPy's words of an array of objects; a header that is no header may name objects, too.
+    if "python objects in dtype" in str(error).lower():
         return BadInput(
             name,
             str(path),
@@ -154,9 +157,10 @@ def check_outputs(membership: StoredArray, arms: dict[str, ArmArrays]) -> Member
         _check_test(arm, models, n)
     sizes, seen = np.empty(models, dtype=np.int64), np.zeros(n, dtype=np.int64)
     first: dict[bytes, int] = {}
-    same = None
+    same, copies = None, [arm.train_correct for arm in arms.values()]
     for rows in row_blocks(models, n):
         block = membership.bits(rows)
+        copies = [stored for stored in copies if (stored.array[rows] == block).all()]
         sizes[rows] = block.sum(axis=1)
         seen += block.sum(axis=0)
         for model, packed in enumerate(np.packbits(block, axis=1), rows.start):
@@ -166,7 +170,7 @@ def check_outputs(membership: StoredArray, arms: dict[str, ArmArrays]) -> Member
         _check_values(arm.train_correct, arm.train_margin)
         if arm.test_correct is not None:
             _check_values(arm.test_correct, arm.test_margin)
-    return Memberships(sizes, seen / models, same)
+    return Memberships(sizes, seen / models, same, tuple(stored.name for stored in copies))
 
 
 def row_blocks(models: int, columns: int) -> Iterator[slice]:

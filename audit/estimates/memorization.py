@@ -180,11 +180,12 @@ def share_above(
     under a threshold than above it), so ± 2 bootstrap standard errors cover 59–84 % at a nominal
     95 %. The lower limit moves every mem down, by the error that all examples share (models are
     good or bad as a whole: the interval of the mean mem) and by ¾ of its own standard error
-    (Newcombe), counts again, and takes off the examples that noise is still expected to have lifted
-    over the threshold, judged by how far below it the others lie; the upper limit mirrors it. Own
-    errors go both ways and cancel in a share, hence ¾ and not 2. Simulated coverage is in
-    benchmarks/statistics_calibration.py: 98–100 %, less only if most examples sit exactly one
-    standard error from the threshold.
+    (Newcombe), counts again, and takes off the examples that noise may still have lifted over the
+    threshold, judged by how far below it the others lie: their expected number, and two standard
+    deviations of it, which matter with few examples; the upper limit mirrors it. Own errors go both
+    ways and cancel in a share, hence ¾ and not 2. Simulated coverage is in
+    benchmarks/statistics_calibration.py: 98–100 %. It is lost where most examples sit on one side
+    of the threshold and within a standard error of it: no count of noisy mems can tell that side.
     """
     n_models = membership.shape[0]
     own = _OWN_ERRORS * float(stats.norm.ppf((1 + confidence) / 2) / stats.norm.ppf(0.975))
@@ -199,16 +200,22 @@ def share_above(
     with np.errstate(divide="ignore"):
         distance = np.abs(mem - threshold) / (np.where(above, high - mem, mem - low) / own)
     crossed_by_chance = stats.norm.sf(distance + own)
-    fewest = _above(low - shared, threshold).sum() - crossed_by_chance[~above].sum()
-    most = _above(high + shared, threshold).sum() + crossed_by_chance[above].sum()
+    z = float(stats.norm.ppf((1 + confidence) / 2))
+    fewest = _above(low - shared, threshold).sum() - _at_most(crossed_by_chance[~above], z)
+    most = _above(high + shared, threshold).sum() + _at_most(crossed_by_chance[above], z)
     value = float(above.mean())
-    # The corrections are expectations: they never move a limit to the far side of the value.
+    # The corrections look at one side only: they never move a limit to the far side of the value.
     return Estimate(
         value,
         min(value, max(0.0, float(fewest / mem.size))),
         max(value, min(1.0, float(most / mem.size))),
         n_models,
     )
+
+
+def _at_most(chances: Float64[np.ndarray, " n"], z: float) -> float:
+    """How many of independent events happen at most: the expected number and ``z`` deviations."""
+    return float(chances.sum() + z * np.sqrt((chances * (1 - chances)).sum()))
 
 
 def mem_max(estimate: Memorization, *, confidence: float = 0.95) -> Estimate:

@@ -71,5 +71,14 @@ def files_table(run: Mapping[str, Any]) -> Json:
         f"stated, and the models saw {general(inclusion.get('p'))} of the training examples on "
         "average. The sizes of the subsets do not contradict that; nothing else of how they were "
         "drawn, and nothing of the training, can be checked from these files. The same outputs are "
-        "in the run directory's shards.",
+        f"in the run directory's shards.{_of_margins(run)}",
+    )
+
+
+def _of_margins(run: Mapping[str, Any]) -> str:
+    if not any("margins" in option for option in run["origin"]["arrays"]):
+        return ""
+    return (
+        " Margins were checked against who was right, and kept: no number of this report was "
+        "computed from them."
     )

@@ -14,6 +14,7 @@ from audit.report.check_findings import (
     shared_words,
     trained_by,
 )
+from audit.report.resumed import resumed_words
 from audit.report.words import Json, arm_label, count, general, joined, name, number
 
 _LONG_TEXT = 400
@@ -271,6 +272,7 @@ def _run(run: Mapping[str, Any]) -> Json:
         ("Tool", f"{tool.get('name')} {tool.get('version')}, "
                  f"commit {tool.get('commit') or 'not recorded'}"),
         ("Versions", joined(versions)),
+        ("Changed while the run went on; cohorts finished before were kept", resumed_words(run)),
         ("Hardware of the estimates" if is_brought(run) else "Hardware",
                      f"{hardware.get('device')}, {hardware.get('processor')}, "
                      f"{count(hardware.get('cores'))} cores, "

@@ -9,6 +9,7 @@ makes a model that cannot be repeated to the bit; the estimates stay valid.
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import random
 import warnings
@@ -101,7 +102,7 @@ def train_estimators(
         for row, k in enumerate(models):
             raised: dict[str, str] = {}
             # The learner's own words would come from hundreds of models at once.
-            with _global_randomness(arm, k, seed), _quiet(), _collected(raised):
+            with _global_randomness(arm, k, seed), _put_back(), _quiet(), _collected(raised):
                 one = _Model(learner, arm, k, seed)
                 fitted = one.fit(train[0][member[row]], train[1][member[row]])
                 _refuse_leak(one, raised)
@@ -134,9 +135,9 @@ class _Model:
             else:
                 fitted = make_estimator(self.learner, self.arm, rng)
                 fitted.fit(x, y)
-        except BadInput:
+        except (BadInput, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:  # whatever a user's code raises
+        except BaseException as error:  # whatever a user's code raises, SystemExit too
             # One class can be learned in one way only. A private learner must see to this itself:
             # a stand-in would tell that the subset held one class.
             if self.arm.kind == "standard" and len(np.unique(y)) == 1:
@@ -154,7 +155,9 @@ class _Model:
     def judged(self, fitted: Any, x: np.ndarray, y: np.ndarray) -> tuple[Outputs, bool, Margin]:
         try:
             answers = ask(fitted, x, self.learner.n_classes)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise self.refusal("prediction", error, y) from error
         outputs, finite = judge(answers, y)
         return outputs, finite, answers.kind
@@ -217,6 +220,24 @@ def _collected(raised: dict[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _put_back() -> Iterator[None]:
+    """The folder and NumPy's handling of errors are again what they were before the learner.
+
+    On one core it trains in the process that writes the run directory, by a relative path.
+    """
+    folder, process = os.getcwd(), os.getpid()
+    with np.errstate():
+        try:
+            yield
+        finally:
+            if os.getpid() != process:
+                # A copy of this process that the learner forked and did not end: left to go on, it
+                # would train the rest and hand in every result a second time.
+                os._exit(1)
+            os.chdir(folder)
+
+
+@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Nothing that a learner prints is shown, unless AUDIT_DEBUG is set."""
     if os.environ.get("AUDIT_DEBUG"):
@@ -226,8 +247,29 @@ def _quiet() -> Iterator[None]:
         open(os.devnull, "w", encoding="utf-8") as nowhere,
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
+        _descriptors_to(nowhere.fileno()),
     ):
         yield
+
+
+@contextlib.contextmanager
+def _descriptors_to(target: int) -> Iterator[None]:
+    """What a C library or a child process prints goes to ``target`` too.
+
+    In a worker process only: in the command's own one a thread draws the progress bar meanwhile.
+    """
+    if multiprocessing.parent_process() is None:
+        yield
+        return
+    kept = [(number, os.dup(number)) for number in (1, 2)]
+    try:
+        for number, _ in kept:
+            os.dup2(target, number)
+        yield
+    finally:
+        for number, copy in kept:
+            os.dup2(copy, number)
+            os.close(copy)
 
 
 @contextlib.contextmanager

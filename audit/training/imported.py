@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import sys
 from pathlib import Path
@@ -36,3 +37,16 @@ def import_object(path: str, *, field: str = "model") -> Any:
             f"cannot be imported ({type(error).__name__}: {' '.join(str(error).split())})",
             _NEXT_STEPS.get(module_name.partition(".")[0], _ON_PATH),
         ) from error
+
+
+def source_digest(path: str, *, field: str = "model") -> str | None:
+    """SHA-256 of the file of ``package.module``; None where there is none.
+
+    Of that file alone: what it imports may change without a trace.
+
+    Raises:
+        BadInput: as :func:`import_object`.
+    """
+    import_object(path, field=field)
+    file = getattr(sys.modules[path.partition(":")[0]], "__file__", None)
+    return None if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()

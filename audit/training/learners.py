@@ -7,6 +7,8 @@
 3. a callable whose first parameters are called ``x, y, rng``: ``train(x, y, rng) -> predict``;
 4. a callable that takes ``(input_shape, n_classes)``: a factory of modules;
 5. a callable that needs no argument: a factory of estimators.
+
+Python's built-in functions are none of these: to find out what ``os.fork`` returns is to fork.
 """
 
 from __future__ import annotations
@@ -112,7 +114,7 @@ def kind_of(path: str, *, field: str = "model") -> Kind:
     if _has_fit_and_predict(target):
         return "class" if inspect.isclass(target) else "instance"
     refusal = BadInput(field, path, f"is not {EXPECTED}", "Name one of these")
-    if not callable(target):
+    if not callable(target) or inspect.isbuiltin(target):
         raise refusal
     try:
         signature = inspect.signature(target)
@@ -161,7 +163,7 @@ def check_learner(learner: Estimator, arm: LearnerArm) -> None:
         try:
             inspect.signature(learner.target).bind(None, None, None, **arm.arguments)
         except TypeError as error:
-            raise _wrong_options(table, arm, error) from error
+            raise _not_made(learner, arm, error) from error
         return
     made = make_estimator(learner, arm, np.random.default_rng(0))
     what = _estimator_type(made)
@@ -213,7 +215,7 @@ def make_estimator(learner: Estimator, arm: LearnerArm, rng: np.random.Generator
         else:
             made = target(**arguments)
     except (Exception, SystemExit) as error:
-        raise _wrong_options(_table(arm), arm, error) from error
+        raise _not_made(learner, arm, error) from error
     if not _has_fit_and_predict(made) or inspect.isclass(made):
         raise learner.refusal(
             f"returned {type(made).__name__}, not {EXPECTED}", "Return an unfitted classifier"
@@ -273,10 +275,11 @@ def _table(arm: LearnerArm) -> str:
     return "standard.options" if arm.epsilon is None else "dp.options"
 
 
-def _wrong_options(table: str, arm: LearnerArm, error: BaseException) -> BadInput:
-    return BadInput(
-        table,
-        arm.arguments,
-        f"the learner cannot be made with it ({type(error).__name__}: {error})",
-        f"Give what its signature asks for in [{table}], or name a function that makes it",
-    )
+def _not_made(learner: Estimator, arm: LearnerArm, error: BaseException) -> BadInput:
+    table = _table(arm)
+    why = f"({type(error).__name__}: {error})"
+    option = "--option" if arm.epsilon is None else "--dp-option"
+    step = f"Give what its signature asks for with {option} or [{table}], or name a function of it"
+    if not arm.options:
+        return learner.refusal(f"cannot be made as it is {why}", step)
+    return BadInput(table, arm.options, f"{learner.path} cannot be made with it {why}", step)

@@ -12,6 +12,8 @@ import pytest
 import audit
 
 HEAVY = {"torch", "opacus", "fairlearn", "sklearn", "pandas", "numpy", "scipy", "altair"}
+# A run that is opened brings tables, and nothing that trains or draws.
+NOT_TO_LOAD = HEAVY - {"pandas", "numpy"}
 
 
 def loaded_after(code: str) -> set[str]:
@@ -38,6 +40,14 @@ def test_looking_at_every_name_and_the_estimates_need_no_torch():
     modules = loaded_after(code)
     assert {"numpy", "pandas"} <= modules
     assert not modules & {"torch", "opacus", "altair", "fairlearn"}
+
+
+def test_a_finished_run_is_opened_without_torch(finished: audit.Run):
+    """Seconds of import for a table in a notebook; charts need Altair, and torch neither."""
+    code = f"import audit\nrun = audit.load({str(finished.path)!r})\n"
+    assert not loaded_after(code + "run.summary; run.findings; run.verdicts") & NOT_TO_LOAD
+    looked = "repr(run); run._repr_html_(); run.outputs('standard').membership; run.charts[0].svg"
+    assert not loaded_after(code + looked) & {"torch", "opacus", "sklearn", "fairlearn"}
 
 
 def test_every_name_leads_home_and_is_seen_by_type_checkers_and_completion():

@@ -170,6 +170,17 @@ def test_share_above_finds_neither_memorization_nor_its_absence_in_noise():
     assert (wrong / trials <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / trials)).all()
 
 
+def test_share_above_finds_no_memorization_in_noise_on_a_few_uneven_examples():
+    """Without the deviations of what noise lifts, a fifth of these intervals exclude 0."""
+    rng = np.random.default_rng(8)
+    trials, n, wrong = 200, 40, 0
+    for _ in range(trials):
+        inclusion = np.linspace(0.05, 0.95, n)
+        none = share_above(*runs(rng, 60, np.full(n, 0.5), np.full(n, 0.5), inclusion), 0.25)
+        wrong += none.low > 0
+    assert wrong / trials <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / trials)
+
+
 @pytest.mark.parametrize(("threshold", "truth"), [(0.45, 1), (0.55, 0)])
 def test_share_above_covers_when_models_fail_as_a_whole(threshold, truth):
     """Half of the models get nothing right: the error of every mem is the same coin."""

@@ -5,6 +5,7 @@ Named by path (``tests.training.learners:nearest``), as ``--model`` names them.
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import warnings
@@ -168,6 +169,32 @@ def leaves(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Predict:
     raise SystemExit(0)
 
 
+def generator_leaves(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Predict:
+    del x, y, rng
+    raise GeneratorExit
+
+
+def wanders(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Predict:
+    """Changes what the process shares: the folder and how NumPy takes errors."""
+    os.chdir("/")
+    np.seterr(all="raise")
+    return nearest(x, y, rng)
+
+
+def forks(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Predict:
+    """Leaves a copy of the process that goes on like the process itself."""
+    if (child := os.fork()) != 0:
+        os.waitpid(child, 0)
+    return nearest(x, y, rng)
+
+
+def prints_past_python(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Predict:
+    """As a C library or a child process prints."""
+    os.write(1, b"PRINTED BY THE LEARNER\n")
+    os.write(2, b"PRINTED BY THE LEARNER\n")
+    return nearest(x, y, rng)
+
+
 class PrivacyLeakWarning(RuntimeWarning):
     """As diffprivlib names it."""
 
@@ -203,6 +230,14 @@ def module_with_defaults(input_shape: tuple[int, ...] = (2,), n_classes: int = 2
 
 def not_an_estimator() -> int:
     return 7
+
+
+def gives_up() -> object:
+    raise SystemExit
+
+
+def gives_up_privately(epsilon: float = 1.0) -> object:
+    raise SystemExit(f"not with {epsilon}")
 
 
 def wrong_signature(x: np.ndarray, y: np.ndarray) -> Predict:

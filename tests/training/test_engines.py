@@ -79,18 +79,27 @@ def test_without_a_private_arm_batch_norm_stays():
 
 @pytest.fixture(scope="module")
 def images() -> TrainingData:
+    """Classes by the brightness of each channel, which a crop or a flip does not change."""
     rng = np.random.default_rng(0)
     y = rng.integers(0, 3, 80)
-    x = rng.normal(size=(80, 2, 8, 8)) + y[:, None, None, None]
+    brightness = np.array([[1, -1], [-1, 1], [-1, -1]])
+    x = rng.normal(size=(80, 2, 8, 8)) + brightness[y][:, :, None, None]
     x = x.reshape(80, 128).astype(np.float32)
     return TrainingData(x[:60], y[:60], x[60:], y[60:], (2, 8, 8))
 
 
-@pytest.mark.parametrize("augmentation", [(), ("crop", "flip")], ids=["plain", "augmented"])
-@pytest.mark.parametrize("arm", [STANDARD, DP], ids=["standard", "dp"])
-@pytest.mark.parametrize(
+# Accuracy of three models on `images`, over 12 seeds and all cases below: trained .89 to 1, the
+# initial networks .22 to .51, noise alone .22 to .47. Models have favourite classes, so chance is
+# far wider than that of 180 independent guesses.
+LEARNED = 0.75
+NETWORKS = pytest.mark.parametrize(
     ("factory", "engine"), [("cnn", "ensemble"), (f"{HERE}:scaled_linear", "functional")]
 )
+
+
+@pytest.mark.parametrize("augmentation", [(), ("crop", "flip")], ids=["plain", "augmented"])
+@pytest.mark.parametrize("arm", [STANDARD, DP], ids=["standard", "dp"])
+@NETWORKS
 def test_a_cohort_of_networks_is_what_the_reference_makes_of_each(
     factory, engine, arm: Arm, augmentation, images: TrainingData
 ):
@@ -102,10 +111,24 @@ def test_a_cohort_of_networks_is_what_the_reference_makes_of_each(
     assert output.cross_check is not None
     assert output.cross_check.verdict == "holds", output.cross_check
     assert output.cross_check.parameters_relative_difference < 1e-4
-    # Three classes: chance is 1/3 ± .035 over 3 × 60 predictions.
-    assert output.train_correct.mean() > 0.42
+    assert output.train_correct.mean() > LEARNED
     member = membership(60, range(3), p=0.7, design="poisson", seed=0)
     np.testing.assert_array_equal(output.membership, member)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"learning_rate": 1e-9}, {"clip_norm": 1e-6, "noise_multiplier": 1e6}],
+    ids=["untrained", "noise alone"],
+)
+@NETWORKS
+def test_a_cohort_that_learns_nothing_does_not_pass_for_one_that_does(
+    factory, engine, changed, images: TrainingData
+):
+    """The same noise as in training (its standard deviation is z·C), and no signal."""
+    arm = replace(DP, **changed)
+    task = CohortTask(arm, Network(factory, (2, 8, 8), 3), 0, 2, engine, "poisson", 0.7, 0, "cpu")
+    assert train_cohort(task, images).train_correct.mean() < LEARNED
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 
@@ -130,6 +131,35 @@ def test_words_are_kept_from_the_screen_and_warnings_counted_once_per_model(capf
     assert found.notes.warnings == expected
 
 
+def test_what_a_c_library_prints_in_a_worker_is_kept_from_the_screen(capfd, monkeypatch):
+    trained(f"{PATH}prints_past_python", range(1))
+    heard = capfd.readouterr()
+    assert "PRINTED" in heard.out
+    assert "PRINTED" in heard.err
+    monkeypatch.setattr("multiprocessing.parent_process", lambda: "somebody")
+    trained(f"{PATH}prints_past_python", range(2))
+    os.write(1, b"the tool itself")
+    assert capfd.readouterr() == ("the tool itself", "")
+
+
+def test_the_folder_and_numpys_errors_are_put_back(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = np.geterr()
+    trained(f"{PATH}wanders", range(2))
+    assert (os.getcwd(), np.geterr()) == (str(tmp_path), before)
+
+
+def test_a_copy_that_the_learner_forks_hands_in_nothing(tmp_path):
+    told = tmp_path / "told"
+    trained(f"{PATH}forks", range(2), on_model=lambda done: _append(told, done))
+    assert told.read_text() == "12"
+
+
+def _append(path, done: int) -> None:
+    with path.open("a") as file:
+        file.write(str(done))
+
+
 def test_with_debug_on_the_learner_is_heard(capfd, monkeypatch):
     monkeypatch.setenv("AUDIT_DEBUG", "1")
     trained(f"{PATH}talks", range(1))
@@ -171,6 +201,7 @@ def test_an_empty_subset_is_told():
     [
         ("raises", "fails in training (its subset holds .* ValueError: the learner's own words"),
         ("leaves", "SystemExit"),
+        ("generator_leaves", "GeneratorExit"),
         ("no_predict", "returned int"),
         ("three_columns", "shape (40, 3) for 40 examples"),
         ("too_few", "shape (39,)"),

@@ -51,6 +51,9 @@ def test_names_of_the_tools_own_models_are_not_imported():
         (f"{PATH}missing", "AttributeError"),
         ("no_such_package:thing", "ModuleNotFoundError"),
         ("math:floor", "fit and predict"),
+        # Nothing is called that ends, forks or aborts the process: these need no argument, either.
+        ("sys:exit", "fit and predict"),
+        ("os:abort", "fit and predict"),
     ],
 )
 def test_what_is_none_of_these_is_refused(path: str, words: str):
@@ -92,6 +95,25 @@ def test_what_cannot_be_made_is_refused_before_training(path, options, epsilon, 
     with pytest.raises(BadInput) as refused:
         check_learner(Estimator(path, 2), LearnerArm("a", options, epsilon, delta))
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "epsilon", "name"),
+    [
+        (f"{PATH}gives_up", {}, None, "model"),
+        (f"{PATH}gives_up_privately", {}, 1.0, "dp_model"),
+        ("sklearn.ensemble:VotingClassifier", {}, None, "model"),
+        ("sklearn.tree:DecisionTreeClassifier", {"max_dept": 2}, None, "standard.options"),
+        (f"{PATH}majority_of_cells", {"cell": 2}, 1.0, "dp.options"),
+    ],
+)
+def test_the_error_names_what_the_user_gave(path, options, epsilon, name):
+    """Options that nobody gave are not the ones to blame."""
+    field = "model" if epsilon is None else "dp_model"
+    with pytest.raises(BadInput) as refused:
+        check_learner(Estimator(path, 2, field), LearnerArm("a", options, epsilon))
+    assert (refused.value.name, path in str(refused.value)) == (name, True)
+    assert "cannot be made" in str(refused.value)
 
 
 @pytest.mark.parametrize(
