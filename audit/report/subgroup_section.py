@@ -9,6 +9,7 @@ import pandas as pd
 
 from audit.report import chart_data
 from audit.report.blocks import chart, figure, heading, section, text
+from audit.report.brought import is_brought
 from audit.report.colours import PRIVATE
 from audit.report.comparison_tables import comparison_tables, rate_tables
 from audit.report.frames import rows_of
@@ -27,6 +28,10 @@ from audit.report.words import (
 MOST_DRAWN = 60
 # Kinds a user asked for come first: who names columns wants to read about them.
 _PREFERENCE = ("crossing", "column", "subpopulation", "class")
+
+
+def _so_stated(run: Mapping[str, Any]) -> str:
+    return ", as stated by whoever brought the outputs" if is_brought(run) else ""
 
 
 def main_grouping(subgroups: pd.DataFrame) -> str | None:
@@ -56,7 +61,7 @@ def subgroup_section(
         text(
             "Accuracy loss of a subgroup is the accuracy of standard training less that of private "
             "training on its test examples, in percentage points; both are trained on the same "
-            "subsets of the data. Rare means a small share of the training set.",
+            f"subsets of the data{_so_stated(run)}. Rare means a small share of the training set.",
             "" if full else more,
         )
     ]

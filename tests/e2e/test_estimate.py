@@ -44,6 +44,7 @@ def test_the_example_ends_in_a_full_report(example: tuple[Path, Finished]):
         assert f'id="{section}"' in page
     assert "This tool did not train the models" in page
     assert "zCDP, by hand (so stated by the user, not verified by this tool)" in page
+    assert "subsets of the data, as stated by whoever brought the outputs" in page
     assert "NOT CHECKED" not in page
     arms = summary(folder)["arms"]
     assert arms["dp-2"]["verdict"] == "consistent"
