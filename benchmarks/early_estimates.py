@@ -95,12 +95,13 @@ def train_side(
 ) -> Side:
     """Train ``tasks`` as `audit run` would, but for what is planted."""
     with tempfile.TemporaryDirectory() as folder:
-        files = []
+        paths = {}
         for name in ("x_train", "y_train", "x_test", "y_test"):
-            files.append(Path(folder) / f"{name}.npy")
-            np.save(files[-1], getattr(data, name), allow_pickle=False)
+            paths[name] = Path(folder) / f"{name}.npy"
+            np.save(paths[name], getattr(data, name), allow_pickle=False)
+        files = DataFiles(**paths, input_shape=data.input_shape)
         trained = [planted(task, plant) for task in tasks]
-        outputs = list(run_local(trained, DataFiles(*files, data.input_shape), workers=workers))
+        outputs = list(run_local(trained, files, workers=workers))
     outputs.sort(key=lambda done: done[0].first)
     # The subsets that the plan gave the models, also where a planted side ignored them.
     given = [
@@ -198,15 +199,17 @@ def compare(
         values = traits[:, column]
         mean = dealt @ values / k, ~dealt @ values / (models - k)
         found.append(_compared(name, mean[0][0], mean[1][0], np.abs(mean[0] - mean[1])))
-    distances, correlations, means = [], [], []
+    distances, correlations = [], []
+    ours_mean = theirs_mean = float("nan")
     for start in range(0, dealings, _BLOCK):
         block = dealt[start : start + _BLOCK]
         a, b = mem_of_dealings(member, correct, block), mem_of_dealings(member, correct, ~block)
         distances.append(distance(a, b))
         correlations.append(correlation(a, b))
         if not start:
-            means = [float(np.nanmean(a[0])), float(np.nanmean(b[0]))]
-    found.append(_compared("mem: mean; p of the distributions", *means, np.concatenate(distances)))
+            ours_mean, theirs_mean = float(np.nanmean(a[0])), float(np.nanmean(b[0]))
+    name = "mem: mean; p of the distributions"
+    found.append(_compared(name, ours_mean, theirs_mean, np.concatenate(distances)))
     related = np.concatenate(correlations)
     random = float(np.nanmean(related[1:]))
     found.append(

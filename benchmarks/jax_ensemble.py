@@ -13,7 +13,8 @@ JAX needs shapes that do not change. ``--minibatches poisson`` (the default) pad
 minibatch to the longest of the run; our engine pads to the longest of a step. ``fixed`` gives JAX
 minibatches of exactly the expected size, which need no padding and are not what DP-SGD's accountant
 assumes; ours stay Poisson. JAX's compilation and the drawing of its minibatches are not timed; our
-drawing is. Nothing is evaluated.
+drawing is. Nothing is evaluated. Variables that keep a library from its fastest kernels are lifted,
+and named.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from rounds import heading, line
+from rounds import heading, lift_restrictions, line
 
 from audit.data.dataset import Dataset
 from audit.inclusion import membership
@@ -125,8 +126,8 @@ def minibatches(work: Work) -> tuple[np.ndarray, np.ndarray]:
 @cache
 def trainer(work: Work) -> Callable[..., Any]:
     """JAX's whole training of a cohort, compiled: parameters at the start to those at the end."""
-    import jax
-    import jax.numpy as jnp
+    import jax  # pyright: ignore[reportMissingImports]
+    import jax.numpy as jnp  # pyright: ignore[reportMissingImports]
 
     arm = work.arm
     activate = jnp.tanh if work.model.activation == "tanh" else jax.nn.relu
@@ -147,6 +148,7 @@ def trainer(work: Work) -> Callable[..., Any]:
         return jax.grad(total)(layers)
 
     def private_gradient(layers: Any, x: Any, y: Any, mask: Any, key: Any) -> Any:
+        assert arm.clip_norm is not None
         gradients = jax.vmap(jax.grad(loss), in_axes=(None, 0, 0))(layers, x, y)
         leaves, tree = jax.tree.flatten(gradients)
         squares = sum((leaf.reshape(len(leaf), -1) ** 2).sum(axis=1) for leaf in leaves)
@@ -184,8 +186,8 @@ def trainer(work: Work) -> Callable[..., Any]:
 @cache
 def jax_inputs(work: Work) -> tuple[Any, ...]:
     """What :func:`trainer` takes, on JAX's device."""
-    import jax
-    import jax.numpy as jnp
+    import jax  # pyright: ignore[reportMissingImports]
+    import jax.numpy as jnp  # pyright: ignore[reportMissingImports]
 
     theta = np.stack([work.model.initial(work.seed, k) for k in work.models])
     layers = [
@@ -200,7 +202,7 @@ def jax_inputs(work: Work) -> tuple[Any, ...]:
 
 def train_jax(work: Work) -> tuple[float, np.ndarray]:
     """Seconds, and the parameters in our order; the first call of a process compiles."""
-    import jax
+    import jax  # pyright: ignore[reportMissingImports]
 
     inputs = jax_inputs(work)
     start = time.perf_counter()
@@ -279,6 +281,7 @@ def main() -> None:
           f"JAX's minibatches {options.minibatches}")  # fmt: skip
     print(f"hardware {hardware('cpu', cores())}")
     print(f"versions {versions()}, jax {version('jax')}, jaxlib {version('jaxlib')}", flush=True)
+    print(f"lifted for the workers: {lift_restrictions() or 'nothing was restricted'}")
     context = multiprocessing.get_context("spawn")
 
     def side(train: Train, workers: int, core: Any) -> Side:

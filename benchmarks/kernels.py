@@ -1,7 +1,7 @@
 """The rates behind the choice of kernels on a CPU: NumPy or PyTorch, per operation and shape.
 
-Every comparison is made on one core by one thread, in a worker process with the kernels that
-NumPy's OpenBLAS takes by itself (a choice in OPENBLAS_CORETYPE is left out). Within a round the
+Every comparison is made on one core by one thread, in a worker process where each library has the
+kernels it picks itself (variables that restrict it are lifted, and named). Within a round the
 ways to do a thing take turns, and each one's shortest time of seven counts (interruptions only
 add); a ratio is taken within a round. Where the kernels are AVX-512's, a second worker multiplies
 by those for AVX2 in the same rounds. Run:
@@ -28,7 +28,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
-from rounds import heading, line
+from rounds import heading, lift_restrictions, line
 from threadpoolctl import threadpool_info
 
 from audit.provenance import hardware, versions
@@ -239,7 +239,6 @@ def start_worker(kernels: str | None) -> tuple[ProcessPoolExecutor, str | None]:
 
     They are chosen when NumPy is imported, so before the process starts.
     """
-    os.environ.pop(_CORETYPE, None)
     if kernels is not None:
         os.environ[_CORETYPE] = kernels
     pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
@@ -253,7 +252,7 @@ def main() -> None:
     print(f"hardware {hardware('cpu', 1)}")
     print(f"versions {versions()}; PyTorch: {torch.backends.cpu.get_cpu_capability()}")
     print(f"BLAS of PyTorch: {'MKL' if torch.backends.mkl.is_available() else 'not MKL'}")
-    print(f"{_CORETYPE} in the environment: {os.environ.get(_CORETYPE)}")
+    print(f"lifted for the workers: {lift_restrictions() or 'nothing was restricted'}")
     own, name = start_worker(None)
     pools, kernels = [own], [name]
     if name == "SkylakeX":

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Sequence
 
 _WIDTH = 72
+
+_RESTRICTIONS = (
+    *("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_ENABLE_INSTRUCTIONS", "ATEN_CPU_CAPABILITY"),
+    *("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "NPY_DISABLE_CPU_FEATURES", "XLA_FLAGS"),
+)
+
+
+def lift_restrictions() -> dict[str, str]:
+    """Take out of the environment, for processes started from now on, what keeps a library from the
+    kernels it picks itself, and so would slow one side alone; returns what was there."""
+    return {name: os.environ.pop(name) for name in _RESTRICTIONS if name in os.environ}
 
 
 def heading(text: str) -> None:
