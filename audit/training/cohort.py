@@ -18,8 +18,9 @@ from audit.inclusion import membership
 from audit.seeds import Purpose, seed_sequence
 from audit.training.arms import Arm, LearnerArm
 from audit.training.augmentation import model_views
-from audit.training.crosscheck import EARLY_STEPS, CrossCheck, cross_check
-from audit.training.engines import Engine, train_ensemble
+from audit.training.crosscheck import CrossCheck, cross_check
+from audit.training.draws import form_for
+from audit.training.engines import EARLY_STEPS, Engine, train_ensemble
 from audit.training.estimators import train_estimators
 from audit.training.evaluation import Outputs, evaluate_cohort, evaluate_module, stack_outputs
 from audit.training.learners import Estimator
@@ -147,10 +148,11 @@ def _in_one_program(
     models = len(task.models)
     early_step = min(EARLY_STEPS, arm.steps)
     early: list[Tensor] = []
+    checked_row = None if task.checked_model is None else task.checked_model - task.first
 
     def report(done: int, theta: Tensor) -> None:
-        if done == early_step:
-            early.append(theta.clone())
+        if done == early_step and checked_row is not None:
+            early.append(theta[checked_row].clone())
         on_step(done * models)
 
     theta = train_ensemble(
@@ -164,24 +166,24 @@ def _in_one_program(
         on_step=report,
     )
     checked = None
-    if task.checked_model is not None:
-        row = task.checked_model - task.first
+    if checked_row is not None:
         checked = cross_check(
             model,
             arm,
-            theta[row],
-            early[0][row],
-            task.checked_model,
-            member[row],
+            theta[checked_row],
+            early[0],
+            task.models[checked_row],
+            member[checked_row],
             train,
             test,
             seed=task.seed,
             engine=task.engine,
+            form=form_for(device),
         )
     diverged = int((~torch.isfinite(theta).all(dim=1)).sum())
     return (
-        evaluate_cohort(model, theta, *train),
-        evaluate_cohort(model, theta, *test),
+        evaluate_cohort(model, theta, *train, engine=task.engine),
+        evaluate_cohort(model, theta, *test, engine=task.engine),
         diverged,
         checked,
     )

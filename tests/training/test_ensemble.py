@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from audit.inclusion import membership
 from audit.training import engines, ensemble
 from audit.training.arms import Arm
-from audit.training.device_ensemble import DeviceEnsemble
+from audit.training.device.ensemble import DeviceEnsemble
 from audit.training.engines import train_ensemble
 from audit.training.ensemble import Data, Ensemble
 from audit.training.evaluation import evaluate_ensemble, evaluate_module
@@ -35,9 +35,9 @@ ARCHITECTURES = [
 @pytest.fixture(autouse=True, params=["padded", "exact", "device"])
 def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test in all forms: minibatches padded for one product, a product per model, and the
-    program for a GPU (here on the CPU)."""
+    program and the draws of a GPU (here on the CPU)."""
     if request.param == "device":
-        monkeypatch.setattr(engines, "Ensemble", DeviceEnsemble)
+        monkeypatch.setattr(engines, "form_for", lambda device: "device")
         monkeypatch.setitem(globals(), "Ensemble", DeviceEnsemble)
     else:
         work = float("inf") if request.param == "padded" else 0.0
