@@ -185,6 +185,10 @@ def run(
             refuse_changed_config(store.manifest, config)
             refuse_changed_data(store.manifest, data)
             note_other_versions(store.manifest)
+            size = store.manifest["plan"]["cohort_size"]
+            if size != plan.cohort_size:
+                # Planned from another device's memory: finished cohorts must be found again.
+                plan = make_plan(config, data, device=device, cohort_size=size)
         else:
             store.manifest = new_manifest(config, data, plan, device, command_line)
         store.write_manifest()

@@ -46,11 +46,19 @@ def bytes_per_model(model: Model, arm: Arm, n: int) -> int:
     return 4 * copies * noise_columns(model.parameters) + tables + activations
 
 
-def cohort_on_device(model: Model, arms: list[Arm], n: int, models: int, *, free: int) -> int:
-    """Models trained together: as many as fit into ``free`` bytes, all cohorts about equal.
+def cohort_on_device(
+    model: Model, arms: list[Arm], n: int, models: int, device: str, *, free: int | None = None
+) -> int:
+    """Models trained together: as many as fit into what is ``free``, all cohorts about equal.
 
     Should they not fit after all, training halves them (:mod:`audit.training.cohort`).
+
+    Args:
+        n: training examples.
+        models: of the run, per arm.
+        free: bytes; None to ask the device.
     """
+    free = free_bytes(torch.device(device)) if free is None else free
     per_model = max(bytes_per_model(model, arm, n) for arm in arms)
     most = max(1, min(_MOST_MODELS, int(_USABLE * free / per_model)))
     return math.ceil(models / math.ceil(models / most))
