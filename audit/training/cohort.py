@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -105,7 +105,10 @@ def train_cohort(
         train, test, diverged, notes = _by_the_learner(task, data, member, on_step)
         checked = None
     else:
-        trained, halves = _by_sgd(task, task.model, data, member, on_step)
+        # Streams and graphs belong to the current device, which need not be the task's.
+        on_gpu = task.device.startswith("cuda")
+        with torch.cuda.device(task.device) if on_gpu else nullcontext():
+            trained, halves = _by_sgd(task, task.model, data, member, on_step)
         train, test, diverged, checked = trained
         if len(halves) > 1:
             notes["out_of_memory"] = halves

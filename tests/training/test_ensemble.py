@@ -204,13 +204,3 @@ def test_accuracies_are_distributed_as_in_the_reference_loop(arm: Arm, data):
     assert mean.pvalue > 1e-3
     # The comparison is sharp: a shift of the mean accuracy by 4 points would be seen.
     assert 4 * np.hypot(ours.std(), theirs.std()) / np.sqrt(k) < 0.04
-
-
-@pytest.mark.cuda
-@pytest.mark.parametrize("arm", [STANDARD, DP], ids=["standard", "dp"])
-def test_a_gpu_trains_the_same_models(arm: Arm, data):
-    model, x, y = ARCHITECTURES[3], *data
-    member = membership(N, range(4), p=0.7, design="poisson", seed=0)
-    here = train_ensemble(model, arm, x, y, member, range(4), seed=0)
-    there = train_ensemble(model, arm, x.cuda(), y.cuda(), member, range(4), seed=0)
-    torch.testing.assert_close(here, there.cpu(), rtol=1e-3, atol=1e-4)
