@@ -137,6 +137,13 @@ def resolve_device(name: str) -> str:
     return name
 
 
+def _gpu(device: str) -> str | None:
+    """The model of the GPU that trains; None on a CPU."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else None
+
+
 def _device(config: RunConfig) -> str:
     if not is_learner(config.model):
         return resolve_device(config.device)
@@ -191,6 +198,7 @@ def run(
                 plan = make_plan(config, data, device=device, cohort_size=size)
         else:
             store.manifest = new_manifest(config, data, plan, device, command_line)
+            store.manifest["hardware"]["gpu"] = _gpu(device)
         store.write_manifest()
         train(store, plan, data, device, listener)
         _refuse_failed_checks(store.manifest)

@@ -275,7 +275,7 @@ def _run(run: Mapping[str, Any]) -> Json:
                  f"commit {tool.get('commit') or 'not recorded'}"),
         ("Versions", joined(versions)),
         ("Hardware of the estimates" if is_brought(run) else "Hardware",
-                     f"{hardware.get('device')}, {hardware.get('processor')}, "
+                     f"{hardware.get('device')}{_gpu(hardware)}, {hardware.get('processor')}, "
                      f"{count(hardware.get('cores'))} cores, "
                      f"{general(hardware.get('memory_gib'))} GiB"),
         ("Configuration (SHA-256)", run.get("config_sha256")),
@@ -283,6 +283,10 @@ def _run(run: Mapping[str, Any]) -> Json:
         ("Shard files", f"{count(len(run.get('shards') or {}))}; their SHA-256 are in run.json"),
     ]  # fmt: skip
     return _facts("Run", rows)
+
+
+def _gpu(hardware: Mapping[str, Any]) -> str:
+    return f" ({name(hardware['gpu'])})" if hardware.get("gpu") else ""
 
 
 def _out_of_memory(run: Mapping[str, Any]) -> str:

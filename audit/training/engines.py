@@ -108,8 +108,24 @@ def train_ensemble(
             steps finish later than they are counted.
     """
     theta = initial_parameters(model, seed, models)
-    train = _train_host if (form or form_for(x.device)) == "host" else _train_device
-    return train(model, arm, x, y, membership, models, theta, seed, engine, on_step)
+    work = _Work(model, arm, x, y, membership, models, theta, seed, engine, on_step)
+    return _train_host(work) if (form or form_for(x.device)) == "host" else _train_device(work)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What :func:`train_ensemble` was asked for, and where its models start."""
+
+    model: Model
+    arm: Arm
+    x: Tensor
+    y: Tensor
+    membership: np.ndarray
+    models: range
+    theta: Tensor
+    seed: int
+    engine: Engine
+    on_step: Callable[[int, Tensor], None]
 
 
 def initial_parameters(model: Model, seed: int, models: range) -> Tensor:
@@ -136,29 +152,24 @@ def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _train_host(
-    model: Model,
-    arm: Arm,
-    x: Tensor,
-    y: Tensor,
-    membership: np.ndarray,
-    models: range,
-    theta: Tensor,
-    seed: int,
-    engine: Engine,
-    on_step: Callable[[int, Tensor], None],
-) -> Tensor:
-    cohort = program(model, engine, theta, arm)
+def _train_host(work: _Work) -> Tensor:
+    arm, models, seed = work.arm, work.models, work.seed
+    cohort = program(work.model, work.engine, work.theta, arm)
     noise = None
     if arm.kind == "dp":
-        noise = Noise(models, model.parameters, std=arm.noise_std, arm=arm.name, seed=seed)
+        noise = Noise(models, work.model.parameters, std=arm.noise_std, arm=arm.name, seed=seed)
     views = None
     if arm.augmentation:
-        views = Views(models, arm.augmentation, tuple(x.shape[1:]), arm=arm.name, seed=seed)
-    data = Data.of(x, y)
+        views = Views(models, arm.augmentation, tuple(work.x.shape[1:]), arm=arm.name, seed=seed)
+    data = Data.of(work.x, work.y)
     done = 0
     blocks = poisson_minibatches(
-        membership, models, arm=arm.name, sample_rate=arm.sample_rate, steps=arm.steps, seed=seed
+        work.membership,
+        models,
+        arm=arm.name,
+        sample_rate=arm.sample_rate,
+        steps=arm.steps,
+        seed=seed,
     )
     for block in blocks:
         for examples, sizes in block.steps():
@@ -169,27 +180,17 @@ def _train_host(
             else:
                 cohort.step(data, selected, sizes, drawn, views.draw(sizes))
             done += 1
-            on_step(done, cohort.theta)
+            work.on_step(done, cohort.theta)
     return cohort.theta
 
 
-def _train_device(
-    model: Model,
-    arm: Arm,
-    x: Tensor,
-    y: Tensor,
-    membership: np.ndarray,
-    models: range,
-    theta: Tensor,
-    seed: int,
-    engine: Engine,
-    on_step: Callable[[int, Tensor], None],
-) -> Tensor:
-    device = x.device
-    cohort = device_program(model, engine, theta.to(device), arm)
+def _train_device(work: _Work) -> Tensor:
+    model, arm, models, seed = work.model, work.arm, work.models, work.seed
+    device = work.x.device
+    cohort = device_program(model, work.engine, work.theta.to(device), arm)
     noise = device_noise(model, arm, models, seed, device) if cohort.noise is not None else None
-    data = PaddedData.of(model, x, y)
-    member = torch.from_numpy(membership).to(device)
+    data = PaddedData.of(model, work.x, work.y)
+    member = torch.from_numpy(work.membership).to(device)
     precision = training_precision(arm, model.parameters)
     done = 0
     for block in device_minibatches(model, arm, member, models, seed).blocks():
@@ -201,7 +202,7 @@ def _train_device(
             views = None if block.views is None else block.views[step]
             cohort.step_padded(data, block.index[step], views)
             done += 1
-            on_step(done, cohort.theta)
+            work.on_step(done, cohort.theta)
     return cohort.theta
 
 

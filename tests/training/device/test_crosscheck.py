@@ -196,7 +196,7 @@ def test_rounded_products_are_told_from_exact_ones_and_pass(arm: Arm, problem, i
     assert result.early_relative_difference < TOLERANCE / 10, "the first steps are exact"
     assert result.single_step_relative_difference < TOLERANCE / 10
     assert result.precision_difference is not None
-    assert 1e-5 < result.precision_difference < TF32_TOLERANCE / 3
+    assert 1e-5 < result.precision_difference < TF32_TOLERANCE / 10
 
 
 def test_one_percent_lies_are_caught_where_products_are_rounded(problem, in_tf32):
@@ -214,7 +214,7 @@ def test_a_program_that_is_wrong_only_when_it_rounds_is_caught(
     def wrong(self, inputs, logits, data, index):
         deltas = honest(self, inputs, logits, data, index)
         if self.precision == "tf32":
-            deltas[0].mul_(1.05)
+            deltas[0].mul_(1.1)
         return deltas
 
     monkeypatch.setattr(DeviceEnsemble, "_backward", wrong)
