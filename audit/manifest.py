@@ -52,7 +52,7 @@ _SHAPE: dict[str, Any] = {
     },
     "judged_by?": _CLAIM,
     "plan": {"models": int, "cohort_size": int, "cohorts": list},
-    "shards": {"*": {"sha256": str, "seconds?": float}},
+    "shards": {"*": {"sha256": str, "seconds?": float, "out_of_memory?": list}},
     "origin?": {"arrays": {"*": _FILE}, "tables": {"*": _FILE}},
     "cross_check": {"*": {"passed": bool, "model": int, "against": str, "tolerance": float}},
 }

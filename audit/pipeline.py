@@ -137,6 +137,13 @@ def resolve_device(name: str) -> str:
     return name
 
 
+def _gpu(device: str) -> str | None:
+    """The model of the GPU that trains; None on a CPU."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else None
+
+
 def _device(config: RunConfig) -> str:
     if not is_learner(config.model):
         return resolve_device(config.device)
@@ -186,8 +193,13 @@ def run(
             refuse_changed_data(store.manifest, data)
             for path in note_changes(store.manifest, describe_code(config)):
                 listener.stage(f"the code of {path} has changed; finished cohorts are kept")
+            size = store.manifest["plan"]["cohort_size"]
+            if size != plan.cohort_size:
+                # Planned from another device's memory: finished cohorts must be found again.
+                plan = make_plan(config, data, device=device, cohort_size=size)
         else:
             store.manifest = new_manifest(config, data, plan, device, command_line)
+            store.manifest["hardware"]["gpu"] = _gpu(device)
         store.write_manifest()
         train(store, plan, data, device, listener)
         _refuse_failed_checks(store.manifest)

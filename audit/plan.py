@@ -17,7 +17,9 @@ from audit.plan_networks import network_arms
 from audit.planned_arm import PlannedArm
 from audit.resources import resource_dir
 from audit.seeds import Purpose, generator
+from audit.training.arms import Arm
 from audit.training.cohort import CohortTask
+from audit.training.device.memory import cohort_on_device
 from audit.training.learners import Estimator, is_learner
 from audit.training.models import Mlp, Model
 
@@ -55,8 +57,14 @@ def preset(data: str) -> dict[str, Any]:
     return read_config(shipped[data]) if data in shipped else {}
 
 
-def make_plan(config: RunConfig, data: Dataset, *, device: str) -> Plan:
+def make_plan(
+    config: RunConfig, data: Dataset, *, device: str, cohort_size: int | None = None
+) -> Plan:
     """Fix every constant of the run.
+
+    Args:
+        device: what trains.
+        cohort_size: of a run that is continued, perhaps on another device: its cohorts stay.
 
     Raises:
         BadInput: an option that cannot work with this data (δ ≥ 1/n, batch larger than T, …).
@@ -68,14 +76,15 @@ def make_plan(config: RunConfig, data: Dataset, *, device: str) -> Plan:
     if is_learner(config.model):
         arms = learner_arms(config, len(data.class_names), delta)
     else:
-        arms = network_arms(config, data, delta)
+        arms = network_arms(config, data, delta, device)
     asked = make_claim(
         min(config.epsilon), delta, design=config.design, source="asked about; no arm claims it"
     )
     judged_by = strictest([arm.claim for arm in arms], asked=asked)
     models, models_reason = _models(config, judged_by, n)
     model = arms[0].model
-    size = _cohort_size(config, model, models)
+    at_once = _cohort_size(config, arms, models, n, device)
+    size = at_once if cohort_size is None else min(max(1, cohort_size), models)
     return Plan(
         config,
         model,
@@ -84,7 +93,7 @@ def make_plan(config: RunConfig, data: Dataset, *, device: str) -> Plan:
         models,
         models_reason,
         size,
-        _tasks(config, arms, models, size, device),
+        _tasks(config, arms, models, size, min(size, at_once), device),
         None if any(arm.claim for arm in arms) else why_no_private_arm(config),
     )
 
@@ -131,10 +140,17 @@ def _models(config: RunConfig, judged_by: Claim, n: int) -> tuple[int, str]:
     )
 
 
-def _cohort_size(config: RunConfig, model: Model | Estimator, models: int) -> int:
+def _cohort_size(
+    config: RunConfig, arms: list[PlannedArm], models: int, n: int, device: str
+) -> int:
+    """Models trained together: on a CPU from the size of its cache, on a GPU from its memory."""
     if config.cohort_size != "auto":
         return min(config.cohort_size, models)
-    largest = _SMALLEST_COHORT
+    model, largest = arms[0].model, _SMALLEST_COHORT
+    together = arms[0].engine in ("ensemble", "functional")
+    if device != "cpu" and together and not isinstance(model, Estimator):
+        trained = [arm.arm for arm in arms if isinstance(arm.arm, Arm)]
+        return cohort_on_device(model, trained, n, models, device)
     if isinstance(model, Mlp):
         per_model = 3 * 4 * model.parameters
         largest = min(_LARGEST_COHORT, max(_SMALLEST_COHORT, _COHORT_BYTES // per_model))
@@ -147,6 +163,7 @@ def _tasks(
     arms: list[PlannedArm],
     models: int,
     size: int,
+    at_once: int,
     device: str,
 ) -> tuple[CohortTask, ...]:
     """All cohorts; those that hold a cross-checked model first, so that a mismatch shows early."""
@@ -168,6 +185,7 @@ def _tasks(
                     p=config.inclusion_probability,
                     seed=config.seed,
                     device=device,
+                    at_once=at_once if at_once < size else None,
                     checked_model=checked
                     if checked is not None and first <= checked <= last
                     else None,

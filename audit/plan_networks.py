@@ -18,7 +18,7 @@ from audit.training.network import Network, batch_norm_explanation
 from audit.training.opacus_loop import refuse_unsafe_layers
 
 
-def network_arms(config: RunConfig, data: Dataset, delta: float) -> list[PlannedArm]:
+def network_arms(config: RunConfig, data: Dataset, delta: float, device: str) -> list[PlannedArm]:
     """The arms that this tool trains, by SGD and DP-SGD.
 
     Raises:
@@ -39,7 +39,7 @@ def network_arms(config: RunConfig, data: Dataset, delta: float) -> list[Planned
         module = model.initial_module(config.seed, 0)
         refuse_unsafe_layers(module, config.model)
         model.check(module)
-    engine = _engine(config, model)
+    engine = _engine(config, model, device)
     private = [_dp_arm(config, model, epsilon, delta, n, engine) for epsilon in config.epsilon]
     return [_standard_arm(config, model, n, engine), *private]
 
@@ -94,14 +94,14 @@ def generic_arm(kind: str, n_in: float) -> ArmConfig:
     return ArmConfig(learning_rate=0.5, momentum=0.0, clip_norm=1.0, **shared)
 
 
-def _engine(config: RunConfig, model: Model) -> tuple[Engine, str]:
+def _engine(config: RunConfig, model: Model, device: str) -> tuple[Engine, str]:
     if isinstance(model, Mlp):
         if config.engine == "opacus":
             return "opacus", "asked for"
         return "ensemble", "asked for" if config.engine == "ensemble" else "MLPs train as a cohort"
     if config.engine == "opacus":
         return "opacus", "asked for"
-    choice = choose_engine(model)
+    choice = choose_engine(model, device)
     why = choice.why
     if model.substituted:
         layers = "layer" if model.substituted == 1 else "layers"

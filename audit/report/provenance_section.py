@@ -86,6 +86,7 @@ _OUTCOMES = {
 _DIFFERENCES = {
     "parameters_relative_difference": "Parameters, relative difference",
     "single_step_relative_difference": "Single steps, relative difference",
+    "precision_difference": "Single steps, rounded products against exact ones",
     "self_relative_difference": "Reference from itself, sums reordered",
     "outputs_max_difference": "Outputs, largest difference",
 }
@@ -97,7 +98,9 @@ _STREAMS = {
     "noise_model_correlation": "Noise, correlation of models",
 }
 # Null for arms without noise, and where the trajectories agree anyway.
-_MAY_NOT_APPLY = {"self_relative_difference"} | {k for k in _STREAMS if k.startswith("noise")}
+_MAY_NOT_APPLY = {"self_relative_difference", "precision_difference"} | {
+    k for k in _STREAMS if k.startswith("noise")
+}
 
 
 def _check_row(label: str, check: Mapping[str, Any]) -> list[str]:
@@ -274,10 +277,22 @@ def _run(run: Mapping[str, Any]) -> Json:
         ("Versions", joined(versions)),
         ("Changed while the run went on; cohorts finished before were kept", resumed_words(run)),
         ("Hardware of the estimates" if is_brought(run) else "Hardware",
-                     f"{hardware.get('device')}, {hardware.get('processor')}, "
+                     f"{hardware.get('device')}{_gpu(hardware)}, {hardware.get('processor')}, "
                      f"{count(hardware.get('cores'))} cores, "
                      f"{general(hardware.get('memory_gib'))} GiB"),
         ("Configuration (SHA-256)", run.get("config_sha256")),
+        ("Trained in parts, for lack of memory", _out_of_memory(run)),
         ("Shard files", f"{count(len(run.get('shards') or {}))}; their SHA-256 are in run.json"),
     ]  # fmt: skip
     return _facts("Run", rows)
+
+
+def _gpu(hardware: Mapping[str, Any]) -> str:
+    return f" ({name(hardware['gpu'])})" if hardware.get("gpu") else ""
+
+
+def _out_of_memory(run: Mapping[str, Any]) -> str:
+    """Cohorts that did not fit on the device at once; empty where all did."""
+    shards = run.get("shards") or {}
+    parts = {key: entry.get("out_of_memory") for key, entry in shards.items()}
+    return "; ".join(f"{name(key)} in {count(len(p))} parts" for key, p in parts.items() if p)

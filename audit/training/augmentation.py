@@ -40,7 +40,7 @@ class Views:
     ) -> None:
         self._rngs = [generator(seed, Purpose.AUGMENTATION, arm, model) for model in models]
         self._kinds = kinds
-        self._most = [ceil(side * _CROP_SHARE) for side in input_shape[1:]]
+        self._most = largest_shifts(input_shape)
 
     def draw(self, sizes: list[int]) -> Tensor:
         """Views for the next step [sum(sizes), 3], model by model."""
@@ -53,6 +53,17 @@ class Views:
         mirrored = rng.integers(0, 2, size)
         crop, flip = "crop" in self._kinds, "flip" in self._kinds
         return np.stack([down * crop, right * crop, mirrored * flip], axis=1)
+
+
+def largest_shifts(input_shape: tuple[int, ...]) -> list[int]:
+    """The most pixels by which an image [channels, height, width] is shifted down and right."""
+    return [ceil(side * _CROP_SHARE) for side in input_shape[1:]]
+
+
+def restrict(views: Tensor, kinds: tuple[Augmentation, ...]) -> Tensor:
+    """``views`` [..., 3] with only the changes that were asked for."""
+    crop, flip = "crop" in kinds, "flip" in kinds
+    return views * torch.tensor([crop, crop, flip], device=views.device)
 
 
 def model_views(

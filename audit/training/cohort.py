@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,14 @@ from jaxtyping import Bool, Float16
 from torch import Tensor
 
 from audit.config import Design
+from audit.errors import BadInput
 from audit.inclusion import membership
 from audit.seeds import Purpose, seed_sequence
 from audit.training.arms import Arm, LearnerArm
 from audit.training.augmentation import model_views
-from audit.training.crosscheck import EARLY_STEPS, CrossCheck, cross_check
-from audit.training.engines import Engine, train_ensemble
+from audit.training.crosscheck import CrossCheck, cross_check
+from audit.training.draws import form_for
+from audit.training.engines import EARLY_STEPS, Engine, train_ensemble
 from audit.training.estimators import train_estimators
 from audit.training.evaluation import Outputs, evaluate_cohort, evaluate_module, stack_outputs
 from audit.training.learners import Estimator
@@ -47,6 +50,9 @@ class CohortTask:
     seed: int
     device: str
     checked_model: int | None = None
+    at_once: int | None = None
+    """Models trained together, where that is fewer than the cohort has: a run begun on another
+    device keeps its cohorts."""
 
     @property
     def models(self) -> range:
@@ -82,7 +88,8 @@ class CohortOutput:
     diverged: int
     cross_check: CrossCheck | None
     notes: dict[str, Any] = field(default_factory=dict)
-    """What a learner's training left to say (:class:`audit.training.estimators.Notes`)."""
+    """What a learner's training left to say (:class:`audit.training.estimators.Notes`), and
+    ``out_of_memory``: the parts ``first-last`` that were trained one after the other instead."""
 
 
 def train_cohort(
@@ -98,8 +105,13 @@ def train_cohort(
         train, test, diverged, notes = _by_the_learner(task, data, member, on_step)
         checked = None
     else:
-        way = _in_loop if task.engine == "opacus" else _in_one_program
-        train, test, diverged, checked = way(task, task.model, data, member, on_step)
+        # Streams and graphs belong to the current device, which need not be the task's.
+        on_gpu = task.device.startswith("cuda")
+        with torch.cuda.device(task.device) if on_gpu else nullcontext():
+            trained, halves = _by_sgd(task, task.model, data, member, on_step)
+        train, test, diverged, checked = trained
+        if len(halves) > 1:
+            notes["out_of_memory"] = halves
     return CohortOutput(
         membership=member,
         train_correct=train.correct,
@@ -134,6 +146,105 @@ def _by_the_learner(
 Trained = tuple[Outputs, Outputs, int, CrossCheck | None]
 
 
+def _by_sgd(
+    task: CohortTask,
+    model: Model,
+    data: TrainingData,
+    member: np.ndarray,
+    on_step: Callable[[int], None],
+) -> tuple[Trained, list[str]]:
+    """Outputs of the cohort, and the parts in which it was trained because memory ran out."""
+    if task.engine == "opacus":
+        with _one_line_without_memory(task):
+            return _in_loop(task, model, data, member, on_step), [_span(task)]
+    size = len(task.models) if task.at_once is None else task.at_once
+    trained, halves, done = [], [], 0
+    for first in range(task.first, task.last + 1, size):
+        part = _part(task, first, min(first + size - 1, task.last))
+        rows = slice(part.first - task.first, part.last + 1 - task.first)
+        each, spans = _halving(part, model, data, member[rows], _offset(on_step, done))
+        trained.append(each)
+        halves += spans
+        done += task.arm.steps * len(part.models)
+    # Parts that were planned are not worth a note.
+    return _merged(trained), halves if len(halves) > len(trained) else []
+
+
+def _halving(
+    task: CohortTask,
+    model: Model,
+    data: TrainingData,
+    member: np.ndarray,
+    on_step: Callable[[int], None],
+) -> tuple[Trained, list[str]]:
+    """Train all models together; where memory runs out, one half after the other.
+
+    A model is the same in either: its draws do not depend on who is trained beside it.
+    """
+    try:
+        if len(task.models) == 1:
+            with _one_line_without_memory(task):
+                return _in_one_program(task, model, data, member, on_step), [_span(task)]
+        return _in_one_program(task, model, data, member, on_step), [_span(task)]
+    except RuntimeError as error:
+        if not _ran_out_of_memory(error):
+            raise
+    # Outside the handler: the error holds on to the frames, and these to the tensors.
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    half = len(task.models) // 2
+    middle, done = task.first + half, task.arm.steps * half
+    one, first_spans = _halving(
+        _part(task, task.first, middle - 1), model, data, member[:half], on_step
+    )
+    two, second_spans = _halving(
+        _part(task, middle, task.last), model, data, member[half:], _offset(on_step, done)
+    )
+    return _merged([one, two]), first_spans + second_spans
+
+
+def _part(task: CohortTask, first: int, last: int) -> CohortTask:
+    checked = task.checked_model
+    inside = checked is not None and first <= checked <= last
+    return replace(task, first=first, last=last, checked_model=checked if inside else None)
+
+
+def _span(task: CohortTask) -> str:
+    return f"{task.first}-{task.last}"
+
+
+def _merged(trained: list[Trained]) -> Trained:
+    train, test, diverged, checks = zip(*trained, strict=True)
+    checked = [check for check in checks if check is not None]
+    return (
+        stack_outputs(list(train)),
+        stack_outputs(list(test)),
+        sum(diverged),
+        checked[0] if checked else None,
+    )
+
+
+@contextmanager
+def _one_line_without_memory(task: CohortTask) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not _ran_out_of_memory(error):
+            raise
+        raise BadInput(
+            "device",
+            task.device,
+            f"has too little memory for a single model of {task.arm.name}",
+            "Free some, use a smaller batch_size, or --device cpu; finished cohorts are kept",
+        ) from error
+
+
+def _ran_out_of_memory(error: RuntimeError) -> bool:
+    # cuBLAS says in its own words that it could not allocate its workspace.
+    return isinstance(error, torch.OutOfMemoryError) or "ALLOC_FAILED" in str(error)
+
+
 def _in_one_program(
     task: CohortTask,
     model: Model,
@@ -147,10 +258,11 @@ def _in_one_program(
     models = len(task.models)
     early_step = min(EARLY_STEPS, arm.steps)
     early: list[Tensor] = []
+    checked_row = None if task.checked_model is None else task.checked_model - task.first
 
     def report(done: int, theta: Tensor) -> None:
-        if done == early_step:
-            early.append(theta.clone())
+        if done == early_step and checked_row is not None:
+            early.append(theta[checked_row].clone())
         on_step(done * models)
 
     theta = train_ensemble(
@@ -164,24 +276,24 @@ def _in_one_program(
         on_step=report,
     )
     checked = None
-    if task.checked_model is not None:
-        row = task.checked_model - task.first
+    if checked_row is not None:
         checked = cross_check(
             model,
             arm,
-            theta[row],
-            early[0][row],
-            task.checked_model,
-            member[row],
+            theta[checked_row],
+            early[0],
+            task.models[checked_row],
+            member[checked_row],
             train,
             test,
             seed=task.seed,
             engine=task.engine,
+            form=form_for(device),
         )
     diverged = int((~torch.isfinite(theta).all(dim=1)).sum())
     return (
-        evaluate_cohort(model, theta, *train),
-        evaluate_cohort(model, theta, *test),
+        evaluate_cohort(model, theta, *train, engine=task.engine),
+        evaluate_cohort(model, theta, *test, engine=task.engine),
         diverged,
         checked,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -14,7 +16,13 @@ from torch.nn.functional import cross_entropy
 
 from audit.training.arms import Arm
 from audit.training.augmentation import Views
-from audit.training.device_ensemble import DeviceEnsemble
+from audit.training.device.ensemble import DeviceEnsemble
+from audit.training.device.graphs import cuda_capture
+from audit.training.device.memory import is_launch_bound
+from audit.training.device.networks import PaddedFunctional, PaddedNetwork
+from audit.training.device.padded import CohortState, PaddedData
+from audit.training.device.precision import training_precision
+from audit.training.draws import Form, device_minibatches, device_noise, form_for
 from audit.training.ensemble import CLIP_EPS, Data, Ensemble
 from audit.training.functional import FunctionalNetwork
 from audit.training.minibatches import poisson_minibatches
@@ -30,6 +38,10 @@ Engine = Literal["ensemble", "functional", "opacus", "estimator"]
 
 # A step of the probe may differ from autograd's by rounding; a wrong form differs by far more.
 _PROBE_TOLERANCE = 1e-3
+EARLY_STEPS = 20
+"""Steps after which the cross-check first compares a model, before training can amplify rounding
+much; on a device they are computed in full float32, whatever the others are."""
+_MANY_NUMBERS = 2**22
 
 
 @runtime_checkable
@@ -50,14 +62,26 @@ class Program(Protocol):
 
 
 def program(model: Model, engine: Engine, theta: Tensor, arm: Arm) -> Program:
-    """A cohort of ``model`` with the parameters ``theta``, trained by ``engine``.
+    """A cohort of ``model`` on a CPU with the parameters ``theta``, trained by ``engine``.
 
     Raises:
         NoStackedForm: ``ensemble`` has no form of the model.
     """
     if isinstance(model, Mlp):
-        return (Ensemble if theta.device.type == "cpu" else DeviceEnsemble)(model, theta, arm)
+        return Ensemble(model, theta, arm)
     return (StackedNetwork if engine == "ensemble" else FunctionalNetwork)(model, theta, arm)
+
+
+def device_program(model: Model, engine: Engine, theta: Tensor, arm: Arm) -> CohortState:
+    """The same for any device, with minibatches of one width; ``theta`` is copied.
+
+    Raises:
+        NoStackedForm: ``ensemble`` has no form of the model.
+    """
+    if isinstance(model, Mlp):
+        graphs = theta.device.type == "cuda" and is_launch_bound(model, arm, len(theta))
+        return DeviceEnsemble(model, theta, arm, capture=cuda_capture if graphs else None)
+    return (PaddedNetwork if engine == "ensemble" else PaddedFunctional)(model, theta, arm)
 
 
 def train_ensemble(
@@ -70,6 +94,7 @@ def train_ensemble(
     *,
     seed: int,
     engine: Engine = "ensemble",
+    form: Form | None = None,
     on_step: Callable[[int, Tensor], None] = lambda done, theta: None,
 ) -> Tensor:
     """Train ``models`` of ``arm`` together; returns their parameters [models, parameters].
@@ -78,32 +103,106 @@ def train_ensemble(
         x: inputs as ``model.prepare`` returns them, on the device to train on.
         y: labels [n], same device.
         membership: who is in each model's training set.
-        on_step: called with the number of finished steps and the current parameters.
+        form: where minibatches and noise are drawn; None for where the data lies.
+        on_step: called with the number of finished steps and the current parameters. On a GPU
+            steps finish later than they are counted.
     """
-    device = x.device
-    theta = torch.from_numpy(np.stack([model.initial(seed, k) for k in models])).to(device)
-    cohort = program(model, engine, theta, arm)
+    theta = initial_parameters(model, seed, models)
+    work = _Work(model, arm, x, y, membership, models, theta, seed, engine, on_step)
+    return _train_host(work) if (form or form_for(x.device)) == "host" else _train_device(work)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What :func:`train_ensemble` was asked for, and where its models start."""
+
+    model: Model
+    arm: Arm
+    x: Tensor
+    y: Tensor
+    membership: np.ndarray
+    models: range
+    theta: Tensor
+    seed: int
+    engine: Engine
+    on_step: Callable[[int, Tensor], None]
+
+
+def initial_parameters(model: Model, seed: int, models: range) -> Tensor:
+    """Where ``models`` start [models, parameters], on the host.
+
+    Large MLPs are made by several threads (NumPy's generators let them run at once): on one, 2,000
+    of half a million parameters would take as long as a GPU takes to train them.
+    """
+    theta = np.empty((len(models), model.parameters), dtype=np.float32)
+
+    def fill(row: int) -> None:
+        theta[row] = model.initial(seed, models[row])
+
+    if isinstance(model, Mlp) and theta.size > _MANY_NUMBERS:
+        with ThreadPoolExecutor(_usable_cores()) as pool:
+            list(pool.map(fill, range(len(models))))
+    else:
+        for row in range(len(models)):
+            fill(row)
+    return torch.from_numpy(theta)
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _train_host(work: _Work) -> Tensor:
+    arm, models, seed = work.arm, work.models, work.seed
+    cohort = program(work.model, work.engine, work.theta, arm)
     noise = None
     if arm.kind == "dp":
-        noise = Noise(models, model.parameters, std=arm.noise_std, arm=arm.name, seed=seed)
+        noise = Noise(models, work.model.parameters, std=arm.noise_std, arm=arm.name, seed=seed)
     views = None
     if arm.augmentation:
-        views = Views(models, arm.augmentation, tuple(x.shape[1:]), arm=arm.name, seed=seed)
-    data = Data.of(x, y)
+        views = Views(models, arm.augmentation, tuple(work.x.shape[1:]), arm=arm.name, seed=seed)
+    data = Data.of(work.x, work.y)
     done = 0
     blocks = poisson_minibatches(
-        membership, models, arm=arm.name, sample_rate=arm.sample_rate, steps=arm.steps, seed=seed
+        work.membership,
+        models,
+        arm=arm.name,
+        sample_rate=arm.sample_rate,
+        steps=arm.steps,
+        seed=seed,
     )
     for block in blocks:
         for examples, sizes in block.steps():
-            selected = torch.from_numpy(examples).to(device)
-            drawn = None if noise is None else noise.draw().to(device)
+            selected = torch.from_numpy(examples)
+            drawn = None if noise is None else noise.draw()
             if views is None:
                 cohort.step(data, selected, sizes, drawn)
             else:
                 cohort.step(data, selected, sizes, drawn, views.draw(sizes))
             done += 1
-            on_step(done, cohort.theta)
+            work.on_step(done, cohort.theta)
+    return cohort.theta
+
+
+def _train_device(work: _Work) -> Tensor:
+    model, arm, models, seed = work.model, work.arm, work.models, work.seed
+    device = work.x.device
+    cohort = device_program(model, work.engine, work.theta.to(device), arm)
+    noise = device_noise(model, arm, models, seed, device) if cohort.noise is not None else None
+    data = PaddedData.of(model, work.x, work.y)
+    member = torch.from_numpy(work.membership).to(device)
+    precision = training_precision(arm, model.parameters)
+    done = 0
+    for block in device_minibatches(model, arm, member, models, seed).blocks():
+        for step in range(len(block.index)):
+            if noise is not None and cohort.noise is not None:
+                noise.fill(cohort.noise)
+            # What the cross-check follows exactly is trained exactly.
+            cohort.precision = "float32" if done < EARLY_STEPS else precision
+            views = None if block.views is None else block.views[step]
+            cohort.step_padded(data, block.index[step], views)
+            done += 1
+            work.on_step(done, cohort.theta)
     return cohort.theta
 
 
@@ -115,8 +214,8 @@ class Choice:
     why: str
 
 
-def choose_engine(model: Network) -> Choice:
-    """The fastest engine that can train ``model``, found by trying a step of each.
+def choose_engine(model: Network, device: str = "cpu") -> Choice:
+    """The fastest engine that can train ``model`` on ``device``, found by trying a step of each.
 
     Layers are matched by kind, so a form could still be wrong for what the module's ``forward``
     does between them: a step of two models, standard and clipped, must equal autograd's, one
@@ -125,7 +224,7 @@ def choose_engine(model: Network) -> Choice:
     reasons = []
     engines: tuple[Engine, ...] = ("ensemble", "functional")
     for engine in engines:
-        why_not = _why_not(model, engine)
+        why_not = _why_not(model, engine, torch.device(device))
         if why_not is None:
             if engine == "ensemble":
                 return Choice(engine, "each of its layers has a stacked form")
@@ -137,17 +236,19 @@ def choose_engine(model: Network) -> Choice:
 _NAMES = {"ensemble": "stacked form", "functional": "torch.func form"}
 
 
-def _why_not(model: Network, engine: Engine) -> str | None:
+def _why_not(model: Network, engine: Engine, device: torch.device) -> str | None:
     """Half a sentence on why ``engine`` cannot train ``model``; None if it can."""
     if _buffers_differ(model):
         return "its buffers differ between models"
     torch_state = torch.random.get_rng_state()
     try:
-        if all(_step_is_right(model, engine, clip) for clip in (None, 0.5)):
+        if all(_step_is_right(model, engine, clip, device) for clip in (None, 0.5)):
             return None
         return "a step of it differs from autograd's"
     except NoStackedForm as error:
         return str(error)
+    except torch.OutOfMemoryError:
+        raise  # says nothing of the model
     except Exception as error:  # torch.func meets arbitrary code, and fails in as many ways
         text = " ".join(str(error).split())
         return f"{type(error).__name__} ({text[:140]})"
@@ -155,7 +256,9 @@ def _why_not(model: Network, engine: Engine) -> str | None:
         torch.random.set_rng_state(torch_state)
 
 
-def _step_is_right(model: Network, engine: Engine, clip: float | None) -> bool:
+def _step_is_right(
+    model: Network, engine: Engine, clip: float | None, device: torch.device
+) -> bool:
     sizes = [3, 0, 2]
     draw = torch.Generator().manual_seed(0)
     x = torch.rand(sum(sizes), *model.input_shape, generator=draw)
@@ -165,15 +268,21 @@ def _step_is_right(model: Network, engine: Engine, clip: float | None) -> bool:
     before = torch.from_numpy(np.stack([model.initial(0, k) for k in range(len(sizes))]))
     # Away from where a layer may start at zero, and its gradients say nothing.
     before += 0.05 * torch.randn(before.shape, generator=draw)
-    cohort = program(model, engine, before.clone(), arm)
-    noise = None if clip is None else torch.zeros_like(before)
-    cohort.step(Data.of(x, y), torch.arange(len(x)), sizes, noise)
+    if device.type == "cpu":
+        cohort: Program = program(model, engine, before.clone(), arm)
+    else:
+        cohort = device_program(model, engine, before.to(device), arm)
+        cohort.precision = "float32"
+    noise = None if clip is None else torch.zeros_like(before).to(device)
+    data = Data.of(x.to(device), y.to(device))
+    cohort.step(data, torch.arange(len(x), device=device), sizes, noise)
+    after = cohort.theta.cpu()
     start = 0
     for k, size in enumerate(sizes):
         here = slice(start, start + size)
         module = model.module(before[k]).train()
         expected = _gradient_sum(model, module, x[here], y[here], clip) / arm.expected_batch_size
-        found = before[k] - cohort.theta[k]
+        found = before[k] - after[k]
         if not (found - expected).norm() <= _PROBE_TOLERANCE * expected.norm() + 1e-6:
             return False
         start += size

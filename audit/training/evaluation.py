@@ -10,6 +10,10 @@ from jaxtyping import Bool, Float16
 from torch import Tensor, nn
 
 from audit.training import kernels
+from audit.training.device.forward import cohort_forward
+from audit.training.device.memory import free_bytes
+from audit.training.device.precision import products
+from audit.training.engines import Engine
 from audit.training.models import Mlp, Model
 
 # Examples evaluated at once: bounds the workspace at a few MiB for any data set.
@@ -29,11 +33,55 @@ class Outputs:
     margin: Float16[np.ndarray, "models examples"]
 
 
-def evaluate_cohort(model: Model, theta: Tensor, x: Tensor, y: Tensor) -> Outputs:
-    """Outputs of the models ``theta`` [models, parameters] on ``x`` from ``model.prepare``."""
+def evaluate_cohort(
+    model: Model, theta: Tensor, x: Tensor, y: Tensor, *, engine: Engine = "ensemble"
+) -> Outputs:
+    """Outputs of the models ``theta`` [models, parameters] on ``x`` from ``model.prepare``.
+
+    Args:
+        engine: what trained them; on a GPU it also evaluates them.
+    """
+    if theta.device.type != "cpu":
+        return evaluate_on_device(model, theta, x, y, engine=engine)
     if isinstance(model, Mlp):
         return evaluate_ensemble(model, theta, x, y)
     return stack_outputs([evaluate_module(model.module(row), x, y) for row in theta])
+
+
+@torch.no_grad()
+def evaluate_on_device(
+    model: Model,
+    theta: Tensor,
+    x: Tensor,
+    y: Tensor,
+    *,
+    engine: Engine,
+    block_bytes: int | None = None,
+) -> Outputs:
+    """The same in blocks of models and examples, each one program and one transfer.
+
+    Args:
+        block_bytes: memory that a block may take; None for a part of what is free.
+    """
+    forward = cohort_forward(model, engine, theta)
+    room = free_bytes(theta.device) // 4 if block_bytes is None else block_bytes
+    count = max(1, min(len(x), _BLOCK_ROWS, room // forward.bytes_per_row))
+    most = max(1, room // (forward.bytes_per_row * count))
+    plain = model.plain(x)
+    correct = np.empty((len(theta), len(x)), dtype=bool)
+    margin = np.empty((len(theta), len(x)), dtype=np.float16)
+    for start in range(0, len(x), count):
+        rows, labels = plain[start : start + count].contiguous(), y[start : start + count]
+        for first in range(0, len(theta), most):
+            models = range(first, min(first + most, len(theta)))
+            with products("float32"):
+                logits = forward.logits(models, rows)
+            found = judge(logits.flatten(0, 1), labels.repeat(len(models)))
+            here = slice(first, models.stop), slice(start, start + len(rows))
+            correct[here], margin[here] = (
+                values.view(len(models), len(rows)).cpu().numpy() for values in found
+            )
+    return Outputs(correct, margin)
 
 
 def stack_outputs(outputs: list[Outputs]) -> Outputs:
@@ -56,7 +104,7 @@ def evaluate_ensemble(model: Mlp, theta: Tensor, x: Tensor, y: Tensor) -> Output
             h = rows @ weights[0][k]
             for layer in weights[1:]:
                 h = torch.addmm(layer[k, -1], activate(h), layer[k, :-1])
-            correct[k, here], margin[k, here] = _judge(h, labels)
+            correct[k, here], margin[k, here] = (v.numpy() for v in judge(h, labels))
     return Outputs(correct, margin)
 
 
@@ -65,18 +113,19 @@ def evaluate_module(module: nn.Module, x: Tensor, y: Tensor) -> Outputs:
     """Outputs of one ``nn.Module`` on ``x`` [examples, *input_shape]; one row."""
     module.eval()
     parts = [
-        _judge(module(x[start : start + _BLOCK_ROWS]), y[start : start + _BLOCK_ROWS])
+        judge(module(x[start : start + _BLOCK_ROWS]), y[start : start + _BLOCK_ROWS])
         for start in range(0, len(x), _BLOCK_ROWS)
     ]
-    correct, margin = zip(*parts, strict=True)
-    return Outputs(np.concatenate(correct)[None], np.concatenate(margin)[None])
+    correct, margin = (torch.cat(values).cpu().numpy() for values in zip(*parts, strict=True))
+    return Outputs(correct[None], margin[None])
 
 
-def _judge(logits: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def judge(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Correctness and float16 margins [rows] from ``logits`` [rows, classes]; see ``Outputs``."""
     finite = torch.isfinite(logits).all(dim=1)
     correct = (logits.argmax(dim=1) == labels) & finite
     own = logits.gather(1, labels[:, None])
     others = logits.scatter(1, labels[:, None], -torch.inf)
     margin = own[:, 0] - torch.logsumexp(others, dim=1)
     margin = torch.where(finite, margin, torch.nan).clamp(-65504.0, 65504.0)
-    return correct.cpu().numpy(), margin.to(torch.float16).cpu().numpy()
+    return correct, margin.to(torch.float16)

@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from audit.training.arms import Arm
 from audit.training.augmentation import augment
+from audit.training.device.precision import Precision, products
 from audit.training.ensemble import CLIP_EPS, Data
 from audit.training.network import Network
 
@@ -62,19 +63,39 @@ class FunctionalNetwork:
         if views is not None:
             x = augment(x, views)
         for chunk, rows, labels, weight in self._chunks(x, data.y[selected], sizes):
-            parameters = self._named(self.theta[chunk])
-            if arm.clip_norm is None:
-                found = self._of_batches(parameters, rows, labels, weight)
-                self.velocity[chunk] += _flat(found, 1) / arm.expected_batch_size
-            else:
-                each = _flat(self._of_examples(parameters, rows, labels), 2)
-                factors = (arm.clip_norm / (each.norm(dim=2) + CLIP_EPS)).clamp(max=1.0)
-                # A gradient that is not finite is left out: 0 · NaN would not leave it out.
-                fine = torch.isfinite(factors) & torch.isfinite(each).all(dim=2)
-                each = torch.where(fine[..., None], each, 0.0)
-                factors = torch.where(fine, factors * weight, 0.0) / arm.expected_batch_size
-                self.velocity[chunk] += torch.einsum("kr,krp->kp", factors, each)
+            found = self.gradients(self.theta[chunk], rows, labels, weight)
+            self.velocity[chunk] += found
         self.theta.add_(self.velocity, alpha=-arm.learning_rate)
+
+    def gradients(
+        self,
+        theta: Tensor,
+        rows: Tensor,
+        labels: Tensor,
+        weight: Tensor,
+        precision: Precision = "float32",
+    ) -> Tensor:
+        """Sums of the rows' gradients, in private arms clipped, over the expected batch size
+        [models, parameters].
+
+        Args:
+            theta: parameters [models, parameters].
+            rows, labels, weight: [models, rows, …]; weight is 1, or 0 for padding.
+            precision: of the products behind the gradients; they are clipped and summed in full.
+        """
+        parameters = self._named(theta)
+        with products(precision):
+            if self.arm.clip_norm is None:
+                found = self._of_batches(parameters, rows, labels, weight)
+                return _flat(found, 1) / self.arm.expected_batch_size
+            each = _flat(self._of_examples(parameters, rows, labels), 2)
+        factors = (self.arm.clip_norm / (each.norm(dim=2) + CLIP_EPS)).clamp(max=1.0)
+        # A gradient that is not finite is left out: 0 · NaN would not leave it out.
+        fine = torch.isfinite(factors) & torch.isfinite(each).all(dim=2)
+        each = torch.where(fine[..., None], each, 0.0)
+        factors = torch.where(fine, factors * weight, 0.0) / self.arm.expected_batch_size
+        with products("float32"):
+            return torch.einsum("kr,krp->kp", factors, each)
 
     def _chunks(self, x: Tensor, y: Tensor, sizes: list[int]) -> Any:
         """Consecutive models with their rows padded: slice, x, y, weight [models, longest, …]."""

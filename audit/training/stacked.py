@@ -67,8 +67,9 @@ class StackedNetwork:
     def __init__(self, model: Network, theta: Tensor, arm: Arm) -> None:
         self.model, self.arm, self.theta = model, arm, theta
         self.velocity = torch.zeros_like(theta)
-        self._program = _Program(model, theta, self.velocity)
-        self._block_rows = self._program.block_rows(theta.device)
+        self._program = TracedCohort(model, theta, self.velocity)
+        per_row = self._program.bytes_per_row()
+        self._block_rows = max(_FEWEST_ROWS, min(_MOST_ROWS, _BLOCK_BYTES // per_row))
 
     @torch.no_grad()
     def step(
@@ -120,9 +121,14 @@ class StackedNetwork:
             return
         logits.backward(delta)
         total = self._program.squared_norms()
+        finite = torch.isfinite(total)
+        if not finite.all():
+            # A gradient that is not finite is left out: clipping must hold for every example, and
+            # 0 · ∞ would not leave it out.
+            if finite.any():
+                self._block(x[finite], labels[finite], rows.only(finite))
+            return
         factors = (arm.clip_norm / total.sqrt_().add_(CLIP_EPS)).clamp_(max=1.0)
-        # A gradient that is not finite is left out: clipping must hold for every example.
-        factors.nan_to_num_(nan=0.0)
         self._program.add_gradients(factors.mul_(1 / arm.expected_batch_size), rows)
 
 
@@ -144,10 +150,21 @@ def _blocks(sizes: list[int], most: int) -> Iterator[Rows]:
         yield Rows(models, parts)
 
 
-class _Program:
-    """The traced module with its stacked layers, and what they recorded in a block."""
+class TracedCohort:
+    """The traced module with its stacked layers, and what they recorded in a block.
 
-    def __init__(self, model: Network, theta: Tensor, gradients: Tensor) -> None:
+    Args:
+        model: the architecture.
+        theta: parameters [models, parameters].
+        gradients: where the layers add their gradients [models, parameters].
+        finite: whether what layers record is made finite, so that a row without weight adds 0 to
+            every sum whatever it overflowed to. On a CPU such rows are looked for, and left out.
+    """
+
+    def __init__(
+        self, model: Network, theta: Tensor, gradients: Tensor, *, finite: bool = False
+    ) -> None:
+        self.finite = finite
         self.layers: list[StackedLayer] = []
         self.traces: list[tuple[StackedLayer, Trace]] = []
         self.rows = Rows([], [])
@@ -190,15 +207,21 @@ class _Program:
         for layer, trace in self.traces:
             layer.add_gradients(trace, factors, rows)
 
-    def block_rows(self, device: torch.device) -> int:
-        """Rows of a block, from what one row leaves in the layers' records."""
-        if device.type != "cpu":
-            return 2**31
+    def infer(self, x: Tensor, rows: Rows) -> Tensor:
+        """Logits without records."""
+        self.rows = rows
+        logits = self._graph(x)
+        self.traces.clear()
+        return logits
+
+    def bytes_per_row(self, *, even: bool = False) -> int:
+        """What one row leaves in the layers' records."""
         self.begin()
-        self.forward(torch.zeros(1, *self._input_shape), Rows([0], [1]))
+        x = torch.zeros(1, *self._input_shape, device=self._anchor.device)
+        self.forward(x, Rows(range(1), [1], even))
         per_row = sum(_bytes(trace.saved) for _, trace in self.traces)
         self.traces.clear()
-        return max(_FEWEST_ROWS, min(_MOST_ROWS, _BLOCK_BYTES // max(1, per_row)))
+        return max(1, per_row)
 
 
 class _Recorded(torch.autograd.Function):
@@ -210,16 +233,21 @@ class _Recorded(torch.autograd.Function):
 
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, x: Tensor, anchor: Tensor, layer: StackedLayer, program: _Program
+        ctx: Any, x: Tensor, anchor: Tensor, layer: StackedLayer, program: TracedCohort
     ) -> Tensor:
         del anchor
+        x = torch.nan_to_num(x) if program.finite else x
         out, saved = layer.forward(x, program.rows)
-        ctx.layer, ctx.rows, ctx.trace = layer, program.rows, Trace(saved)
+        # Kept gradients may have overflowed where inputs and output gradients have not.
+        trace = Trace(saved, keeps_gradients=not program.finite)
+        ctx.layer, ctx.rows, ctx.trace, ctx.finite = layer, program.rows, trace, program.finite
         program.traces.append((layer, ctx.trace))
         return out
 
     @staticmethod
     def backward(ctx: Any, delta: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if ctx.finite:
+            delta = torch.nan_to_num(delta, nan=0.0, posinf=0.0, neginf=0.0)
         ctx.trace.output_gradient = delta
         back = None
         if ctx.needs_input_grad[0]:
@@ -230,7 +258,7 @@ class _Recorded(torch.autograd.Function):
 class _Call(nn.Module):
     """What stands in the traced module where a layer with parameters was."""
 
-    def __init__(self, program: _Program, layer: StackedLayer) -> None:
+    def __init__(self, program: TracedCohort, layer: StackedLayer) -> None:
         super().__init__()
         self._run = program.apply
         self._layer = layer

@@ -33,7 +33,8 @@ from audit.training import kernels
 # them back costs more than a second product.
 _KEPT_BYTES = 2**22
 # Patches of one image up to this size are copied out, used for the output and again for the
-# gradients; larger ones are left to PyTorch's convolution, and made in chunks for the norms alone.
+# gradients; larger ones are left to PyTorch's convolution, and made in chunks for the norms alone
+# (a call per model: where rows are even, a GPU makes one product of all patches).
 _PATCHES_BYTES = 2**17
 _CHUNK_BYTES = 2**21
 
@@ -105,6 +106,11 @@ class Rows:
             return values[self.span].repeat_interleave(self.sizes[0], dim=0)
         return values[self._model_of_row.to(values.device)]
 
+    def only(self, kept: Tensor) -> Rows:
+        """Those of the rows for which ``kept`` [rows] is true."""
+        left = [(k, int(part.sum())) for k, part in zip(self.models, self.parts(kept), strict=True)]
+        return Rows([k for k, size in left if size], [size for _, size in left if size])
+
     @cached_property
     def _model_of_row(self) -> Tensor:
         return torch.repeat_interleave(torch.tensor(self.models), torch.tensor(self.sizes))
@@ -112,11 +118,15 @@ class Rows:
 
 @dataclass
 class Trace:
-    """What a layer keeps between its forward pass and the sum of its gradients."""
+    """What a layer keeps between its forward pass and the sum of its gradients.
+
+    ``keeps_gradients``: whether gradients of single rows may be kept for the weighted sum.
+    """
 
     saved: Any
     output_gradient: Tensor | None = None
     gradients: Tensor | None = None
+    keeps_gradients: bool = True
 
 
 class StackedLayer(ABC):
@@ -247,7 +257,8 @@ class StackedConv2d(StackedLayer):
 
     def forward(self, x: Tensor, rows: Rows) -> tuple[Tensor, tuple[Tensor, Tensor | None]]:
         height, width = self._output_size(x)
-        if height * width * self._patch * x.element_size() > _PATCHES_BYTES:
+        large = height * width * self._patch * x.element_size() > _PATCHES_BYTES
+        if large and not rows.even:
             return self._convolve(x, rows), (x, None)
         patches = self._patches(x)
         out = rows.times(patches, self._kernels, self._bias, height * width)
@@ -284,7 +295,8 @@ class StackedConv2d(StackedLayer):
             if self._bias is not None:
                 total.add_(d.sum(dim=1).square_().sum(dim=1))
             totals.append(total)
-        if kept and len(x) * kept[0].shape[1] * x.element_size() <= _KEPT_BYTES:
+        small = bool(kept) and len(x) * kept[0].shape[1] * x.element_size() <= _KEPT_BYTES
+        if small and trace.keeps_gradients:
             trace.gradients = torch.cat(kept) if len(kept) > 1 else kept[0]
         return torch.cat(totals)
 
@@ -422,7 +434,8 @@ class StackedScale(StackedLayer):
     def add_gradients(self, trace: Trace, factors: Tensor | None, rows: Rows) -> None:
         both = self._per_example(trace)
         if factors is not None:
-            both = both * factors[:, None]
+            # A gradient that overflowed has factor 0, and 0 · ∞ would not be 0.
+            both = (both * factors[:, None]).nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
         weight, bias = both.chunk(2, dim=1)
         rows.add_sums(weight, self.gradients[0].flatten(1))
         rows.add_sums(bias, self.gradients[1].flatten(1))

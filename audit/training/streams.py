@@ -8,16 +8,18 @@ of them in about 5 of a million.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 
 import numpy as np
 import torch
 from jaxtyping import Bool
+from torch import Tensor
 
 from audit.training.arms import Arm
+from audit.training.draws import Form, replay
 from audit.training.models import Model
-from audit.training.noise import Noise
-from audit.training.opacus_loop import model_minibatches
 
 _STANDARD_ERRORS = 5.0
 
@@ -53,43 +55,42 @@ def check_streams(
     member: Bool[np.ndarray, " n"],
     *,
     seed: int,
+    form: Form = "host",
+    device: torch.device | None = None,
 ) -> StreamCheck:
-    """Test the minibatches and, in DP arms, the noise of model ``k``."""
-    z, outside = _minibatches(arm, k, member, seed)
+    """Test the minibatches and, in DP arms, the noise of model ``k``, as drawn in ``form``."""
+    device = torch.device("cpu") if device is None else device
+    own, other = (replay(form, model, arm, i, member, seed=seed, device=device) for i in (k, k + 1))
+    z, outside = _minibatches(arm, member, own.minibatches())
     passed = abs(z) <= _STANDARD_ERRORS and outside == 0
     if arm.noise_multiplier is None or arm.clip_norm is None:
         return StreamCheck(z, outside, None, None, None, None, None, passed)
     # Straight from the calibrated mechanism, not from the property that scales the draws.
     expected = arm.noise_multiplier * arm.clip_norm
-    own, other = (
-        Noise(range(i, i + 1), model.parameters, std=arm.noise_std, arm=arm.name, seed=seed)
-        for i in (k, k + 1)
-    )
-    squares = torch.zeros(model.parameters, dtype=torch.float64)
-    with_last = with_other = 0.0
-    last = torch.zeros(model.parameters, dtype=torch.float64)
-    for _ in range(arm.steps):
-        draw = own.draw()[0].double()
-        neighbour = other.draw()[0].double()
+    squares, last = torch.zeros(2, model.parameters, dtype=torch.float64, device=device)
+    # Sums stay where the draws are: reading one waits for the device.
+    with_last, with_other = torch.zeros(2, dtype=torch.float64, device=device)
+    for mine, theirs in islice(zip(own.noise(), other.noise(), strict=True), arm.steps):
+        draw = mine.double()
         squares += draw.square()
-        with_last += float(draw @ last)
-        with_other += float(draw @ neighbour)
+        with_last += draw @ last
+        with_other += draw @ theirs.double()
         last = draw
-    error, bound = _worst_layer(model, arm, squares, expected)
+    error, bound = _worst_layer(model, arm, squares.cpu(), expected)
     draws = arm.steps * model.parameters
     scale = draws * expected**2
     correlation_bound = _STANDARD_ERRORS / np.sqrt(draws)
-    step, across = abs(with_last) / scale, abs(with_other) / scale
+    step, across = abs(float(with_last)) / scale, abs(float(with_other)) / scale
     passed = passed and error <= bound and max(step, across) <= correlation_bound
     return StreamCheck(
         z, outside, error, bound, step, across, float(correlation_bound), bool(passed)
     )
 
 
-def _minibatches(arm: Arm, k: int, member: np.ndarray, seed: int) -> tuple[float, int]:
+def _minibatches(arm: Arm, member: np.ndarray, minibatches: Iterator[Tensor]) -> tuple[float, int]:
     selected = outside = 0
-    for batch in model_minibatches(member, k, arm, seed=seed):
-        indices = batch.numpy()
+    for batch in minibatches:
+        indices = batch.cpu().numpy()
         selected += len(np.unique(indices))
         outside += int((~member[indices]).sum())
     trials = arm.steps * int(member.sum())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from torch.nn.functional import cross_entropy
 from audit.inclusion import membership
 from audit.training import stacked, stacked_layers
 from audit.training.arms import Arm
+from audit.training.device.networks import PaddedFunctional, PaddedNetwork
+from audit.training.device.padded import PaddedData, pad
 from audit.training.engines import program, train_ensemble
 from audit.training.ensemble import Data
 from audit.training.functional import FunctionalNetwork
@@ -33,6 +37,7 @@ NETWORKS = [
     Network(f"{HERE}:large_images", (1, 24, 20), CLASSES),
 ]
 SIZES = [11, 3, 0, 17]
+KINDS = [StackedNetwork, FunctionalNetwork, PaddedNetwork, PaddedFunctional]
 
 
 def name(network: Network) -> str:
@@ -46,7 +51,7 @@ def images(network: Network) -> Data:
     return Data.of(torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y))
 
 
-def one_step(network: Network, arm: Arm, noise: torch.Tensor | None, kind=StackedNetwork):
+def one_step(network: Network, arm: Arm, noise: torch.Tensor | None, kind: Any = StackedNetwork):
     """Parameters of a cohort before and after one step on random minibatches, and those."""
     data = images(network)
     rng = np.random.default_rng(5)
@@ -66,7 +71,7 @@ def assert_parts_close(network: Network, ours: torch.Tensor, theirs: torch.Tenso
         )
 
 
-@pytest.mark.parametrize("kind", [StackedNetwork, FunctionalNetwork])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("network", NETWORKS, ids=name)
 def test_standard_step_equals_pytorch_in_each_parameter(network: Network, kind):
     data, before, after, batches = one_step(network, STANDARD, None, kind)
@@ -76,7 +81,7 @@ def test_standard_step_equals_pytorch_in_each_parameter(network: Network, kind):
         assert_parts_close(network, after[k], theirs)
 
 
-@pytest.mark.parametrize("kind", [StackedNetwork, FunctionalNetwork])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("network", NETWORKS, ids=name)
 def test_private_step_equals_opacus_in_each_parameter(network: Network, kind):
     noise = torch.randn(len(SIZES), network.parameters) * DP.noise_std
@@ -90,13 +95,14 @@ def test_private_step_equals_opacus_in_each_parameter(network: Network, kind):
         assert_parts_close(network, after[k], theirs)
 
 
+@pytest.mark.parametrize("kind", [StackedNetwork, PaddedNetwork])
 @pytest.mark.parametrize("network", NETWORKS, ids=name)
-def test_clipped_gradients_equal_a_per_example_oracle(network: Network):
+def test_clipped_gradients_equal_a_per_example_oracle(network: Network, kind):
     """Autograd one example at a time, clipped and summed: what DP-SGD is by definition."""
     arm = replace(DP, momentum=0.0, weight_decay=0.0, learning_rate=1.0)
     arm = replace(arm, clip_norm=_middle_norm(network), noise_multiplier=0.0)
     zero = torch.zeros(len(SIZES), network.parameters)
-    data, before, after, batches = one_step(network, arm, zero)
+    data, before, after, batches = one_step(network, arm, zero, kind)
     clipped = 0
     assert arm.clip_norm is not None
     for k, batch in enumerate(batches):
@@ -183,15 +189,16 @@ def test_batched_products_of_even_rows_equal_products_model_by_model(network: Ne
     torch.testing.assert_close(steps[1], steps[3], rtol=1e-4, atol=2e-6)
 
 
+@pytest.mark.parametrize("form", ["host", "device"])
 @pytest.mark.parametrize("engine", ["ensemble", "functional"])
 @pytest.mark.parametrize("arm", [STANDARD, DP], ids=["standard", "dp"])
-def test_a_model_does_not_depend_on_its_cohort(arm: Arm, engine):
+def test_a_model_does_not_depend_on_its_cohort(arm: Arm, engine, form):
     network = NETWORKS[1]
     arm = replace(arm, augmentation=("crop", "flip"), steps=6)
     data = images(network)
     member = membership(N, range(4), p=0.7, design="poisson", seed=0)
     together, alone = (
-        train_ensemble(network, arm, data.x, data.y, rows, models, seed=0, engine=engine)
+        train_ensemble(network, arm, data.x, data.y, rows, models, seed=0, engine=engine, form=form)
         for rows, models in ((member, range(4)), (member[2:3], range(2, 3)))
     )
     torch.testing.assert_close(together[2], alone[0], rtol=1e-4, atol=1e-5)
@@ -209,3 +216,50 @@ def test_an_example_with_a_huge_gradient_moves_the_sum_by_at_most_the_clip_norm(
         cohort.step(data, torch.arange(rows), [rows], torch.zeros(1, network.parameters))
         moved.append((theta - cohort.theta) * arm.expected_batch_size)
     assert 0.7 < (moved[1] - moved[0]).norm().item() <= 0.8 * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("network", [NETWORKS[1], NETWORKS[4]], ids=name)
+def test_an_example_whose_gradient_is_not_finite_is_left_out(network: Network, kind):
+    """0 · ∞ is not 0: such a row must leave the sums, not be multiplied by a factor of 0."""
+    arm = replace(DP, momentum=0.0, weight_decay=0.0)
+    data = images(network)
+    data.x[3] = 1e30
+    theta = torch.from_numpy(network.initial(0, 0))[None]
+    moved = []
+    for batch in (torch.tensor([0, 1, 3, 5]), torch.tensor([0, 1, 5])):
+        cohort = kind(network, theta.clone(), arm)
+        cohort.step(data, batch, [len(batch)], torch.zeros(1, network.parameters))
+        moved.append(cohort.theta - theta)
+    assert torch.isfinite(moved[0]).all()
+    # Learning rate .5: one clipped example moves the parameters by at most half the clip norm.
+    apart = (moved[0] - moved[1]).norm() * arm.expected_batch_size / arm.learning_rate
+    assert apart <= 0.8 * (1 + 1e-4)
+
+
+def test_blocks_of_models_do_not_change_a_step():
+    network = NETWORKS[4]
+    for arm in (STANDARD, DP):
+        noise = None if arm is STANDARD else torch.ones(len(SIZES), network.parameters)
+        whole, alone = (
+            one_step(network, arm, noise, partial(PaddedNetwork, block_bytes=room))[2]
+            for room in (2**40, 1)
+        )
+        torch.testing.assert_close(whole, alone, rtol=1e-4, atol=2e-6)
+
+
+def test_padding_counts_nothing_even_where_the_padded_example_would_overflow():
+    """A wider table gives the same step, for a model whose outputs on padding are huge."""
+    network = NETWORKS[1]
+    data = PaddedData.of(network, images(network).x, images(network).y)
+    theta = torch.from_numpy(network.initial(0, 0))[None] * 1e3
+    for arm in (STANDARD, replace(DP, noise_multiplier=0.0)):
+        steps = []
+        for width in (16, 48):
+            cohort = PaddedNetwork(network, theta, arm)
+            if cohort.noise is not None:
+                cohort.noise.zero_()
+            cohort.step_padded(data, pad(torch.arange(11), [11], data.padding, width))
+            steps.append(cohort.theta.clone())
+        assert torch.isfinite(steps[0]).all()
+        torch.testing.assert_close(steps[0], steps[1], rtol=1e-4, atol=1e-4)

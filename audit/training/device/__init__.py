@@ -1,0 +1,1 @@
+"""Cohorts on an accelerator: drawn, trained and evaluated where the data lies, without the host."""

@@ -1,0 +1,97 @@
+"""A run that is continued keeps its cohorts, whatever another device would have made of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit import pipeline, plan
+from audit.config import make_config
+from audit.data.dataset import Dataset
+from audit.training import cohort, engines
+
+SMALL = {"epochs": 1, "learning_rate": 0.1, "batch_size": 64, "tuning": "none"}
+
+
+class Quiet:
+    """A listener that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.plans: list[plan.Plan] = []
+
+    def stage(self, text: str) -> None:
+        del text
+
+    def plan(self, plan: plan.Plan, done: dict[str, int]) -> None:
+        del done
+        self.plans.append(plan)
+
+    def progress(self, models_done: dict[str, float]) -> None:
+        del models_done
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return pipeline.load_data(make_config([{"clusters_per_class": 2}]))
+
+
+def audit(out: Path, data: Dataset) -> tuple[dict[str, Any], plan.Plan]:
+    settings = {"standard": SMALL, "dp": {**SMALL, "clip_norm": 1.0}}
+    config = make_config([{"models": 8, "hidden": (8,), **settings}])
+    listener = Quiet()
+    pipeline.run(config, out, command_line="audit run", listener=listener, data=data)
+    return json.loads((out / "run.json").read_text()), listener.plans[-1]
+
+
+def of_size(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plan as on a device with room for so many models."""
+    monkeypatch.setattr(plan, "_cohort_size", lambda *settings: size)
+
+
+@pytest.mark.parametrize(("first", "then"), [(3, 8), (8, 3)])
+def test_cohorts_stay_and_only_what_is_missing_is_trained(
+    first: int, then: int, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    of_size(first, monkeypatch)
+    before, _ = audit(tmp_path / "run", data)
+    (tmp_path / "run" / "shards" / "standard" / f"0-{first - 1}.safetensors").unlink()
+    of_size(then, monkeypatch)
+    after, planned = audit(tmp_path / "run", data)
+    assert list(after["shards"]) != []
+    assert after["shards"].keys() == before["shards"].keys()
+    kept = [key for key in before["shards"] if key != f"standard/0-{first - 1}"]
+    assert all(after["shards"][key] == before["shards"][key] for key in kept)
+    assert after["plan"]["cohort_size"] == planned.cohort_size == first
+    assert {task.at_once for task in planned.tasks} == {None if first < then else then}
+    assert after["status"] == "complete"
+
+
+def test_a_device_run_from_plan_to_report(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The whole way in the form of a GPU, on CPU tensors; a cohort that was halved says so."""
+    for module in (engines, cohort):
+        monkeypatch.setattr(module, "form_for", lambda device: "device")
+    monkeypatch.setattr(pipeline, "cores", lambda: 1)
+    honest, refused = cohort.train_ensemble, []
+
+    def train(model, arm, x, y, membership, models, **options):
+        if arm.kind == "dp" and len(models) == 8 and not refused:
+            refused.append(arm.name)
+            raise cohort.torch.OutOfMemoryError("CUDA out of memory")
+        return honest(model, arm, x, y, membership, models, **options)
+
+    monkeypatch.setattr(cohort, "train_ensemble", train)
+    manifest, _ = audit(tmp_path / "run", data)
+    assert refused == ["dp-2"]
+    assert manifest["shards"]["dp-2/0-7"]["out_of_memory"] == ["0-3", "4-7"]
+    assert "out_of_memory" not in manifest["shards"]["standard/0-7"]
+    for check in manifest["cross_check"].values():
+        assert check["verdict"] == "holds"
+        assert check["stream"]["passed"]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Trained in parts, for lack of memory" in page
+    assert "dp-2/0-7 in 2 parts" in page
