@@ -148,10 +148,11 @@ def test_margins_change_no_number_and_the_report_says_so(files: Path, tmp_path: 
     for name, arm in (("without", own), ("with", replace(own, margins=files / "telling.npy"))):
         outcome = done(request(files, arm=arm), tmp_path / name)
         pages.append(outcome.report.read_text())
-    tables = [
-        pd.read_parquet(tmp_path / n / "results/examples.parquet") for n in ("without", "with")
-    ]
-    pd.testing.assert_frame_equal(*tables)
+    one, other = (
+        pd.read_parquet(tmp_path / name / "results/examples.parquet")
+        for name in ("without", "with")
+    )
+    pd.testing.assert_frame_equal(one, other)
     said = "no number of this report was computed from them"
     assert [said in page for page in pages] == [False, True]
 

@@ -33,7 +33,7 @@ from tests.reference import naive_memorization as naive
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "estimates.json").read_text())
 
 
-def runs(rng, models, p_in, p_out, p=0.7):
+def runs(rng, models, p_in, p_out, p: float | np.ndarray = 0.7):
     membership = rng.random((models, p_in.size)) < p
     correct = rng.random((models, p_in.size)) < np.where(membership, p_in, p_out)
     return membership, correct
