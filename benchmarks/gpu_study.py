@@ -157,9 +157,10 @@ def cohorts(
     device = problem.device
     train, test = problem.on_device(model)
     size = size or cohort_on_device(model, [arm], problem.n, models, str(device))
-    bound = "launches" if is_launch_bound(model, arm, size) else "memory and arithmetic"
+    graphs = isinstance(model, Mlp) and is_launch_bound(model, arm, size)
     precision = training_precision(arm, model.parameters)
-    print(f"{arm.name}: cohorts of {size}, {arm.steps} steps, {precision}, bound by {bound}")
+    how = "steps as CUDA graphs" if graphs else "every kernel launched"
+    print(f"{arm.name}: cohorts of {size}, {arm.steps} steps, {precision}, {how}")
     # The first product of a process pays for libraries; a short training pays them here.
     short = replace(arm, steps=2)
     train_ensemble(model, short, *train, membership(problem.n, range(1), p=P, design="poisson",
