@@ -10,7 +10,7 @@ initialisation on the host, training, evaluation and the transfer of the answers
 - ``standard``, ``dp``: configs/mnist-feldman-zhang.toml, the private arm at ε = 2;
 - ``cnn``: the private arm of configs/mnist-cnn.toml at ε = 3, with its test accuracy;
 - ``loop``: one model at a time on the same GPU, of the study's network: plain PyTorch and Opacus
-  (hooks), ``--loop-steps`` of their steps, scaled to a whole training;
+  (hooks and ghost clipping), ``--loop-steps`` of their steps, scaled to a whole training;
 - ``check``: the live cross-check of one model per arm; ``profile``: kernels of ten steps.
 - ``estimates``: memorization and influence of the standard models, on the host.
 
@@ -50,7 +50,7 @@ from audit.training.evaluation import Outputs, evaluate_on_device
 from audit.training.models import Mlp, Model
 from audit.training.network import Network
 from audit.training.noise import noise_generator
-from audit.training.opacus_loop import train_private, train_standard
+from audit.training.opacus_loop import GradSampleMode, train_private, train_standard
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 P, SEED = 0.7, 0
@@ -225,9 +225,13 @@ def loops(model: Mlp, arms: dict[str, Arm], problem: Problem, steps: int, rounds
     (x, y), _ = problem.on_device(model)
     plain = model.plain(x).contiguous()
     member = membership(problem.n, range(1), p=P, design="poisson", seed=SEED)[0]
-    for kind, arm in arms.items():
-        if kind == "dp" and not has_opacus():
-            print("Opacus loop: opacus is not installed, nothing measured")
+    modes: tuple[GradSampleMode, ...] = ("hooks", "ghost") if has_opacus() else ()
+    if not modes:
+        print("Opacus loop: opacus is not installed, nothing measured")
+    ways = [("standard", None), *(("dp", mode) for mode in modes)]
+    for kind, mode in ways:
+        arm = arms.get(kind)
+        if arm is None:
             continue
         short, rates = replace(arm, steps=min(steps, arm.steps)), []
         for turn in range(rounds + 1):
@@ -235,15 +239,15 @@ def loops(model: Mlp, arms: dict[str, Arm], problem: Problem, steps: int, rounds
             batches = list(HostReplay(model, short, 0, member, SEED).minibatches())
             batches = [batch.to(problem.device) for batch in batches]
             start = finish(problem.device)
-            if kind == "standard":
+            if mode is None:
                 train_standard(module, short, plain, y, batches)
             else:
                 noise = noise_generator(SEED, arm.name, 0, problem.device)
-                train_private(module, short, plain, y, batches, generator=noise)
+                train_private(module, short, plain, y, batches, generator=noise, mode=mode)
             seconds = finish(problem.device) - start
             if turn > 0:  # the first pays for imports
                 rates.append(60 / (seconds * arm.steps / short.steps))
-        against = "plain PyTorch loop" if kind == "standard" else "Opacus loop, hooks"
+        against = "plain PyTorch loop" if mode is None else f"Opacus loop, {mode}"
         print(line(f"{against}: models per minute (scaled from {short.steps} steps)", rates))
 
 
