@@ -12,7 +12,8 @@ from scipy import stats
 
 from audit.training import cohort
 from audit.training.arms import Arm
-from audit.training.cohort import CohortTask, TrainingData, train_cohort
+from audit.training.cohort import train_cohort
+from audit.training.cohort_task import CohortTask, TrainingData
 from audit.training.device.draws import DeviceMinibatches, DeviceNoise
 from audit.training.device.ensemble import DeviceEnsemble
 from audit.training.device.graphs import cuda_capture
