@@ -142,7 +142,7 @@ def test_the_cross_check_catches_a_lying_cohort_of_networks(
 
     honest = sgd_cohort.train_ensemble
     monkeypatch.setattr(
-        cohort,
+        sgd_cohort,
         "train_ensemble",
         lambda model, arm, *rest, **options: honest(model, replace(arm, **lie), *rest, **options),
     )
