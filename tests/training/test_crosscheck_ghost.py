@@ -41,7 +41,7 @@ def check(claimed: Arm, trained: Arm, problem, form: Form = "host", model: Model
             early.append(theta[1].clone())
 
     theta = train_ensemble(
-        model, trained, *train, member, range(3), seed=4, form=form, on_step=keep
+        model, trained, train[0], train[1], member, range(3), seed=4, form=form, on_step=keep
     )
     return cross_check(
         model, claimed, theta[1], early[0], 1, member[1], train, test, seed=4, form=form
