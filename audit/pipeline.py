@@ -33,6 +33,7 @@ from audit.report.render import render_html
 from audit.resources import resource_dir
 from audit.results import read_results, write_results
 from audit.store import RunDirectory, Shard, check_out, read_shards, write_bytes
+from audit.training import draws
 from audit.training.arms import Arm
 from audit.training.cohort_task import CohortOutput, CohortTask
 from audit.training.executors import DataFiles, cores, run_local
@@ -212,7 +213,7 @@ def train(store: RunDirectory, plan: Plan, data: Dataset, device: str, listener:
     damaged = store.drop_damaged_shards()
     if damaged:
         listener.stage(f"damaged and trained again: {', '.join(damaged)}")
-    _drop_unchecked(store, plan)
+    _drop_unchecked(store, plan, device)
     finished = store.manifest["shards"]
     missing = [task for task in plan.tasks if task.key not in finished]
     done: Counter[str] = Counter()
@@ -244,11 +245,24 @@ def train(store: RunDirectory, plan: Plan, data: Dataset, device: str, listener:
     on_progress({})
 
 
-def _drop_unchecked(store: RunDirectory, plan: Plan) -> None:
-    """An ensemble arm without its cross-check is not believed: train the checked cohort again."""
+def _drop_unchecked(store: RunDirectory, plan: Plan, device: str) -> None:
+    """An ensemble arm without its cross-check is not believed: train the checked cohort again.
+
+    So it is where a run goes on between a CPU and a GPU: the cohorts to come are trained by another
+    program than the one that was checked. A check that failed stays, as do the cohorts it is about.
+    """
+    import torch
+
+    form = draws.form_for(torch.device(device))
+    checks, shards = store.manifest["cross_check"], store.manifest["shards"]
+    unfinished = {task.arm.name for task in plan.tasks if task.key not in shards}
     for task in plan.tasks:
-        if task.checked_model is not None and task.arm.name not in store.manifest["cross_check"]:
-            store.manifest["shards"].pop(task.key, None)
+        if task.checked_model is None:
+            continue
+        check = checks.get(task.arm.name)
+        other = check is not None and check["passed"] and check.get("form", "host") != form
+        if check is None or (other and task.arm.name in unfinished):
+            shards.pop(task.key, None)
 
 
 def _save(store: RunDirectory, task: CohortTask, output: CohortOutput) -> None:

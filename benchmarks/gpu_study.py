@@ -346,6 +346,8 @@ def main() -> None:
         parser.error(
             f"unknown studies {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}"
         )
+    if device.type == "cuda" and not torch.cuda.is_available():
+        parser.error("no GPU here that this torch can use; --device cpu tries the script itself")
     print(about(device))
     problem = read_mnist(options.data_root, options.rows, device)
     mlp = Mlp((784, 512, 256, 10), "relu")

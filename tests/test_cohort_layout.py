@@ -11,7 +11,8 @@ import pytest
 from audit import pipeline, plan
 from audit.config import make_config
 from audit.data.dataset import Dataset
-from audit.training import engines, sgd_cohort
+from audit.errors import CheckFailed
+from audit.training import draws, engines, sgd_cohort
 
 SMALL = {"epochs": 1, "learning_rate": 0.1, "batch_size": 64, "tuning": "none"}
 
@@ -95,3 +96,37 @@ def test_a_device_run_from_plan_to_report(
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Trained in parts, for lack of memory" in page
     assert "dp-2/0-7 in 2 parts" in page
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_run_that_goes_on_elsewhere_is_checked_there(
+    failed: bool, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What the CPU's program was found to be says nothing of the one that trains the rest."""
+    of_size(3, monkeypatch)
+    out = tmp_path / "run"
+    before, planned = audit(out, data)
+    checked = {task.arm.name: task.key for task in planned.tasks if task.checked_model is not None}
+    lost = next(
+        task.key
+        for task in planned.tasks
+        if task.arm.name == "standard" and task.key != checked["standard"]
+    )
+    (out / "shards" / f"{lost}.safetensors").unlink()
+    if failed:
+        before["cross_check"]["standard"].update(passed=False, verdict="fails")
+        (out / "run.json").write_text(json.dumps(before))
+    for module in (engines, sgd_cohort, draws):
+        monkeypatch.setattr(module, "form_for", lambda device: "device")
+    monkeypatch.setattr(pipeline, "cores", lambda: 1)
+    if failed:
+        with pytest.raises(CheckFailed):
+            audit(out, data)
+        after = json.loads((out / "run.json").read_text())
+        assert after["cross_check"]["standard"] == before["cross_check"]["standard"]
+        return
+    after, _ = audit(out, data)
+    forms = {arm: check["form"] for arm, check in after["cross_check"].items()}
+    assert forms == {"standard": "device", "dp-2": "host"}, "the DP arm had nothing left to train"
+    changed = {key for key in after["shards"] if after["shards"][key] != before["shards"][key]}
+    assert changed == {lost, checked["standard"]}

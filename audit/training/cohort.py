@@ -169,5 +169,11 @@ def _one_line_without_memory(task: CohortTask) -> Iterator[None]:
 
 
 def _ran_out_of_memory(error: RuntimeError) -> bool:
-    # cuBLAS says in its own words that it could not allocate its workspace.
-    return isinstance(error, torch.OutOfMemoryError) or "ALLOC_FAILED" in str(error)
+    # cuBLAS says in its own words that it could not allocate its workspace; and where a CUDA graph
+    # was being captured, leaving the capture may raise another error over the one that ended it.
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, torch.OutOfMemoryError) or "ALLOC_FAILED" in str(seen):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False

@@ -67,6 +67,7 @@ class CrossCheck:
     ``precision``: of the products in training. Where it is ``tf32``, ``precision_difference`` is
     that of single steps taken so from exact ones, relative to what their gradients contribute, and
     ``precision_tolerance`` its bound (None elsewhere).
+    ``form``: where the cohort drew (:mod:`audit.training.draws`), and so which program was checked.
     ``predictions_differing`` counts training and test examples that one of the two gets right and
     the other wrong.
 
@@ -93,6 +94,7 @@ class CrossCheck:
     precision: Precision = "float32"
     precision_difference: float | None = None
     precision_tolerance: float | None = None
+    form: Form = "host"
 
     def to_json(self) -> dict[str, object]:
         """Plain JSON; a difference that is not finite (a diverged model) becomes null."""
@@ -181,6 +183,7 @@ def cross_check(
         precision=precision,
         precision_difference=rounded,
         precision_tolerance=None if rounded is None else TF32_TOLERANCE,
+        form=form,
     )
 
 

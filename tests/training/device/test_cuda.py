@@ -10,7 +10,6 @@ import pytest
 import torch
 from scipy import stats
 
-from audit.training import cohort
 from audit.training.arms import Arm
 from audit.training.cohort import train_cohort
 from audit.training.cohort_task import CohortTask, TrainingData
@@ -243,4 +242,4 @@ def test_engines_are_tried_on_the_gpu():
 def test_a_gpu_says_what_is_free():
     assert free_bytes(gpu()) > 2**28
     assert cohort_on_device(MLP, [STANDARD, DP], 200, 1000, "cuda") == 500
-    assert cohort.form_for(gpu()) == "device"
+    assert form_for(gpu()) == "device"

@@ -91,14 +91,22 @@ def runs_out_above(most: int, monkeypatch: pytest.MonkeyPatch, error: Exception)
     return tried
 
 
+def while_capturing(first: Exception) -> Exception:
+    """What ``torch.cuda.graph`` lets out when ``first`` ends a capture."""
+    error = RuntimeError("CUDA error: operation failed due to a previous error during capture")
+    error.__context__ = first
+    return error
+
+
 @pytest.mark.parametrize("arm", [STANDARD, DP], ids=["standard", "dp"])
 @pytest.mark.parametrize(
     "error",
     [
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        while_capturing(torch.OutOfMemoryError("CUDA out of memory")),
     ],
-    ids=["allocator", "cublas"],
+    ids=["allocator", "cublas", "while capturing"],
 )
 def test_halves_train_the_models_of_the_whole(
     arm: Arm, error: Exception, data: TrainingData, monkeypatch: pytest.MonkeyPatch
