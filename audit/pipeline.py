@@ -35,7 +35,7 @@ from audit.results import read_results, write_results
 from audit.store import RunDirectory, Shard, check_out, read_shards, write_bytes
 from audit.training import draws
 from audit.training.arms import Arm
-from audit.training.cohort import CohortOutput, CohortTask
+from audit.training.cohort_task import CohortOutput, CohortTask
 from audit.training.executors import DataFiles, cores, run_local
 from audit.training.learners import is_learner
 

@@ -18,7 +18,7 @@ from audit.planned_arm import PlannedArm
 from audit.resources import resource_dir
 from audit.seeds import Purpose, generator
 from audit.training.arms import Arm
-from audit.training.cohort import CohortTask
+from audit.training.cohort_task import CohortTask
 from audit.training.device.memory import cohort_on_device
 from audit.training.learners import Estimator, is_learner
 from audit.training.models import Mlp, Model

@@ -43,7 +43,7 @@ from audit.pipeline import configure, load_data
 from audit.plan import make_plan
 from audit.provenance import hardware, versions
 from audit.training.arms import Arm
-from audit.training.cohort import CohortOutput, CohortTask
+from audit.training.cohort_task import CohortOutput, CohortTask
 from audit.training.executors import DataFiles, cores, run_local
 
 Plant = Literal["learning-rate", "everyone"]

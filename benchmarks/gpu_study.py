@@ -10,7 +10,7 @@ initialisation on the host, training, evaluation and the transfer of the answers
 - ``standard``, ``dp``: configs/mnist-feldman-zhang.toml, the private arm at ε = 2;
 - ``cnn``: the private arm of configs/mnist-cnn.toml at ε = 3, with its test accuracy;
 - ``loop``: one model at a time on the same GPU, of the study's network: plain PyTorch and Opacus
-  (hooks), ``--loop-steps`` of their steps, scaled to a whole training;
+  (hooks and ghost clipping), ``--loop-steps`` of their steps, scaled to a whole training;
 - ``check``: the live cross-check of one model per arm; ``profile``: kernels of ten steps.
 - ``estimates``: memorization and influence of the standard models, on the host.
 
@@ -31,12 +31,14 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from audit.errors import BadInput
 from audit.inclusion import membership
 from audit.training.arms import Arm
 from audit.training.crosscheck import cross_check
@@ -48,7 +50,7 @@ from audit.training.evaluation import Outputs, evaluate_on_device
 from audit.training.models import Mlp, Model
 from audit.training.network import Network
 from audit.training.noise import noise_generator
-from audit.training.opacus_loop import train_private, train_standard
+from audit.training.opacus_loop import GradSampleMode, train_private, train_standard
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 P, SEED = 0.7, 0
@@ -155,9 +157,10 @@ def cohorts(
     device = problem.device
     train, test = problem.on_device(model)
     size = size or cohort_on_device(model, [arm], problem.n, models, str(device))
-    bound = "launches" if is_launch_bound(model, arm, size) else "memory and arithmetic"
+    graphs = isinstance(model, Mlp) and is_launch_bound(model, arm, size)
     precision = training_precision(arm, model.parameters)
-    print(f"{arm.name}: cohorts of {size}, {arm.steps} steps, {precision}, bound by {bound}")
+    how = "steps as CUDA graphs" if graphs else "every kernel launched"
+    print(f"{arm.name}: cohorts of {size}, {arm.steps} steps, {precision}, {how}")
     # The first product of a process pays for libraries; a short training pays them here.
     short = replace(arm, steps=2)
     train_ensemble(model, short, *train, membership(problem.n, range(1), p=P, design="poisson",
@@ -222,23 +225,34 @@ def loops(model: Mlp, arms: dict[str, Arm], problem: Problem, steps: int, rounds
     (x, y), _ = problem.on_device(model)
     plain = model.plain(x).contiguous()
     member = membership(problem.n, range(1), p=P, design="poisson", seed=SEED)[0]
-    for kind, arm in arms.items():
+    modes: tuple[GradSampleMode, ...] = ("hooks", "ghost") if has_opacus() else ()
+    if not modes:
+        print("Opacus loop: opacus is not installed, nothing measured")
+    ways = [("standard", None), *(("dp", mode) for mode in modes)]
+    for kind, mode in ways:
+        arm = arms.get(kind)
+        if arm is None:
+            continue
         short, rates = replace(arm, steps=min(steps, arm.steps)), []
         for turn in range(rounds + 1):
             module = model.module(torch.from_numpy(model.initial(SEED, 0))).to(problem.device)
             batches = list(HostReplay(model, short, 0, member, SEED).minibatches())
             batches = [batch.to(problem.device) for batch in batches]
             start = finish(problem.device)
-            if kind == "standard":
+            if mode is None:
                 train_standard(module, short, plain, y, batches)
             else:
                 noise = noise_generator(SEED, arm.name, 0, problem.device)
-                train_private(module, short, plain, y, batches, generator=noise)
+                train_private(module, short, plain, y, batches, generator=noise, mode=mode)
             seconds = finish(problem.device) - start
             if turn > 0:  # the first pays for imports
                 rates.append(60 / (seconds * arm.steps / short.steps))
-        against = "plain PyTorch loop" if kind == "standard" else "Opacus loop, hooks"
+        against = "plain PyTorch loop" if mode is None else f"Opacus loop, {mode}"
         print(line(f"{against}: models per minute (scaled from {short.steps} steps)", rates))
+
+
+def has_opacus() -> bool:
+    return find_spec("opacus") is not None
 
 
 def check(model: Model, arm: Arm, problem: Problem) -> None:
@@ -329,7 +343,9 @@ def main() -> None:
     device, studies = torch.device(options.device), options.studies.split(",")
     known = {"standard", "dp", "cnn", "loop", "check", "profile", "estimates"}
     if unknown := set(studies) - known:
-        parser.error(f"unknown studies {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+        parser.error(
+            f"unknown studies {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}"
+        )
     if device.type == "cuda" and not torch.cuda.is_available():
         parser.error("no GPU here that this torch can use; --device cpu tries the script itself")
     print(about(device))
@@ -358,7 +374,9 @@ def main() -> None:
     if "estimates" in studies:
         estimate(done["standard"])
     for table in tables.values():
-        if "check" in studies:
+        if "check" in studies and table == "dp" and not has_opacus():
+            print("cross-check of dp: opacus is not installed, nothing checked")
+        elif "check" in studies:
             check(mlp, arm(table), problem)
         if "profile" in studies:
             profile(mlp, arm(table), problem, options.cohort or 500)
@@ -368,4 +386,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BadInput as error:
+        raise SystemExit(str(error)) from error

@@ -12,7 +12,7 @@ from audit import pipeline, plan
 from audit.config import make_config
 from audit.data.dataset import Dataset
 from audit.errors import CheckFailed
-from audit.training import cohort, draws, engines
+from audit.training import draws, engines, sgd_cohort
 
 SMALL = {"epochs": 1, "learning_rate": 0.1, "batch_size": 64, "tuning": "none"}
 
@@ -74,18 +74,18 @@ def test_a_device_run_from_plan_to_report(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The whole way in the form of a GPU, on CPU tensors; a cohort that was halved says so."""
-    for module in (engines, cohort):
+    for module in (engines, sgd_cohort):
         monkeypatch.setattr(module, "form_for", lambda device: "device")
     monkeypatch.setattr(pipeline, "cores", lambda: 1)
-    honest, refused = cohort.train_ensemble, []
+    honest, refused = sgd_cohort.train_ensemble, []
 
     def train(model, arm, x, y, membership, models, **options):
         if arm.kind == "dp" and len(models) == 8 and not refused:
             refused.append(arm.name)
-            raise cohort.torch.OutOfMemoryError("CUDA out of memory")
+            raise sgd_cohort.torch.OutOfMemoryError("CUDA out of memory")
         return honest(model, arm, x, y, membership, models, **options)
 
-    monkeypatch.setattr(cohort, "train_ensemble", train)
+    monkeypatch.setattr(sgd_cohort, "train_ensemble", train)
     manifest, _ = audit(tmp_path / "run", data)
     assert refused == ["dp-2"]
     assert manifest["shards"]["dp-2/0-7"]["out_of_memory"] == ["0-3", "4-7"]
@@ -116,7 +116,7 @@ def test_a_run_that_goes_on_elsewhere_is_checked_there(
     if failed:
         before["cross_check"]["standard"].update(passed=False, verdict="fails")
         (out / "run.json").write_text(json.dumps(before))
-    for module in (engines, cohort, draws):
+    for module in (engines, sgd_cohort, draws):
         monkeypatch.setattr(module, "form_for", lambda device: "device")
     monkeypatch.setattr(pipeline, "cores", lambda: 1)
     if failed:

@@ -1,4 +1,4 @@
-"""One cohort from plan to outputs: the unit of work that an executor runs."""
+"""One cohort from task to outputs; in parts where memory runs out."""
 
 from __future__ import annotations
 
@@ -6,90 +6,21 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float16
-from torch import Tensor
 
-from audit.config import Design
 from audit.errors import BadInput
 from audit.inclusion import membership
-from audit.seeds import Purpose, seed_sequence
-from audit.training.arms import Arm, LearnerArm
-from audit.training.augmentation import model_views
-from audit.training.crosscheck import CrossCheck, cross_check
-from audit.training.draws import form_for
-from audit.training.engines import EARLY_STEPS, Engine, train_ensemble
+from audit.training.arms import LearnerArm
+from audit.training.cohort_task import CohortOutput, CohortTask, TrainingData
 from audit.training.estimators import train_estimators
-from audit.training.evaluation import Outputs, evaluate_cohort, evaluate_module, stack_outputs
+from audit.training.evaluation import Outputs, stack_outputs
 from audit.training.learners import Estimator
-from audit.training.models import Mlp, Model
-from audit.training.noise import noise_generator, seeded_cpu_generator
-from audit.training.opacus_loop import (
-    model_minibatches,
-    tee_sizes,
-    train_private,
-    train_standard,
-)
-
-
-@dataclass(frozen=True)
-class CohortTask:
-    """Everything needed to train models ``first``…``last`` of ``arm``, except the data itself."""
-
-    arm: Arm | LearnerArm
-    model: Model | Estimator
-    first: int
-    last: int
-    engine: Engine
-    design: Design
-    p: float
-    seed: int
-    device: str
-    checked_model: int | None = None
-    at_once: int | None = None
-    """Models trained together, where that is fewer than the cohort has: a run begun on another
-    device keeps its cohorts."""
-
-    @property
-    def models(self) -> range:
-        return range(self.first, self.last + 1)
-
-    @property
-    def key(self) -> str:
-        """The cohort's name in the manifest: ``standard/0-24``."""
-        return f"{self.arm.name}/{self.first}-{self.last}"
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """The arrays a cohort reads; may be memory-mapped."""
-
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-    input_shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class CohortOutput:
-    """What a cohort leaves behind: one row per model; parameters are not kept."""
-
-    membership: Bool[np.ndarray, "models n"]
-    train_correct: Bool[np.ndarray, "models n"]
-    test_correct: Bool[np.ndarray, "models n_test"]
-    train_margin: Float16[np.ndarray, "models n"]
-    test_margin: Float16[np.ndarray, "models n_test"]
-    seconds: float
-    diverged: int
-    cross_check: CrossCheck | None
-    notes: dict[str, Any] = field(default_factory=dict)
-    """What a learner's training left to say (:class:`audit.training.estimators.Notes`), and
-    ``out_of_memory``: the parts ``first-last`` that were trained one after the other instead."""
+from audit.training.models import Model
+from audit.training.sgd_cohort import Trained, in_loop, in_one_program, offset
 
 
 def train_cohort(
@@ -143,9 +74,6 @@ def _by_the_learner(
     return done.train, done.test, done.diverged, done.notes.to_json()
 
 
-Trained = tuple[Outputs, Outputs, int, CrossCheck | None]
-
-
 def _by_sgd(
     task: CohortTask,
     model: Model,
@@ -156,13 +84,13 @@ def _by_sgd(
     """Outputs of the cohort, and the parts in which it was trained because memory ran out."""
     if task.engine == "opacus":
         with _one_line_without_memory(task):
-            return _in_loop(task, model, data, member, on_step), [_span(task)]
+            return in_loop(task, model, data, member, on_step), [_span(task)]
     size = len(task.models) if task.at_once is None else task.at_once
     trained, halves, done = [], [], 0
     for first in range(task.first, task.last + 1, size):
         part = _part(task, first, min(first + size - 1, task.last))
         rows = slice(part.first - task.first, part.last + 1 - task.first)
-        each, spans = _halving(part, model, data, member[rows], _offset(on_step, done))
+        each, spans = _halving(part, model, data, member[rows], offset(on_step, done))
         trained.append(each)
         halves += spans
         done += task.arm.steps * len(part.models)
@@ -184,8 +112,8 @@ def _halving(
     try:
         if len(task.models) == 1:
             with _one_line_without_memory(task):
-                return _in_one_program(task, model, data, member, on_step), [_span(task)]
-        return _in_one_program(task, model, data, member, on_step), [_span(task)]
+                return in_one_program(task, model, data, member, on_step), [_span(task)]
+        return in_one_program(task, model, data, member, on_step), [_span(task)]
     except RuntimeError as error:
         if not _ran_out_of_memory(error):
             raise
@@ -199,7 +127,7 @@ def _halving(
         _part(task, task.first, middle - 1), model, data, member[:half], on_step
     )
     two, second_spans = _halving(
-        _part(task, middle, task.last), model, data, member[half:], _offset(on_step, done)
+        _part(task, middle, task.last), model, data, member[half:], offset(on_step, done)
     )
     return _merged([one, two]), first_spans + second_spans
 
@@ -249,138 +177,3 @@ def _ran_out_of_memory(error: RuntimeError) -> bool:
             return True
         seen = seen.__cause__ or seen.__context__
     return False
-
-
-def _in_one_program(
-    task: CohortTask,
-    model: Model,
-    data: TrainingData,
-    member: np.ndarray,
-    on_step: Callable[[int], None],
-) -> Trained:
-    device, arm = torch.device(task.device), _sgd(task)
-    train = model.prepare(data.x_train, device), _labels(data.y_train, device)
-    test = model.prepare(data.x_test, device), _labels(data.y_test, device)
-    models = len(task.models)
-    early_step = min(EARLY_STEPS, arm.steps)
-    early: list[Tensor] = []
-    checked_row = None if task.checked_model is None else task.checked_model - task.first
-
-    def report(done: int, theta: Tensor) -> None:
-        if done == early_step and checked_row is not None:
-            early.append(theta[checked_row].clone())
-        on_step(done * models)
-
-    theta = train_ensemble(
-        model,
-        arm,
-        *train,
-        member,
-        task.models,
-        seed=task.seed,
-        engine=task.engine,
-        on_step=report,
-    )
-    checked = None
-    if checked_row is not None:
-        checked = cross_check(
-            model,
-            arm,
-            theta[checked_row],
-            early[0],
-            task.models[checked_row],
-            member[checked_row],
-            train,
-            test,
-            seed=task.seed,
-            engine=task.engine,
-            form=form_for(device),
-        )
-    diverged = int((~torch.isfinite(theta).all(dim=1)).sum())
-    return (
-        evaluate_cohort(model, theta, *train, engine=task.engine),
-        evaluate_cohort(model, theta, *test, engine=task.engine),
-        diverged,
-        checked,
-    )
-
-
-def _in_loop(
-    task: CohortTask,
-    model: Model,
-    data: TrainingData,
-    member: np.ndarray,
-    on_step: Callable[[int], None],
-) -> Trained:
-    device, arm = torch.device(task.device), _sgd(task)
-    x_train = model.plain(model.prepare(data.x_train, device))
-    x_test = model.plain(model.prepare(data.x_test, device))
-    y_train, y_test = _labels(data.y_train, device), _labels(data.y_test, device)
-    train, test, diverged = [], [], 0
-    for row, k in enumerate(task.models):
-        if isinstance(model, Mlp):
-            module = model.module(torch.from_numpy(model.initial(task.seed, k)))
-        else:
-            # As the factory made it: buffers may differ between models.
-            module = model.initial_module(task.seed, k)
-        module = module.to(device)
-        minibatches = model_minibatches(member[row], k, arm, seed=task.seed)
-        views = None
-        if arm.augmentation:
-            minibatches, sizes = tee_sizes(minibatches)
-            views = model_views(
-                k,
-                arm.augmentation,
-                tuple(x_train.shape[1:]),
-                sizes,
-                arm=arm.name,
-                seed=task.seed,
-            )
-        finished = row * arm.steps
-        report = _offset(on_step, finished)
-        with _layer_randomness(task, k, device):
-            if arm.kind == "standard":
-                train_standard(module, arm, x_train, y_train, minibatches, report, views=views)
-            else:
-                noise = noise_generator(task.seed, arm.name, k, device)
-                train_private(
-                    module,
-                    arm,
-                    x_train,
-                    y_train,
-                    minibatches,
-                    generator=noise,
-                    on_step=report,
-                    views=views,
-                )
-        diverged += not all(bool(torch.isfinite(p).all()) for p in module.parameters())
-        train.append(evaluate_module(module, x_train, y_train))
-        test.append(evaluate_module(module, x_test, y_test))
-    return stack_outputs(train), stack_outputs(test), diverged, None
-
-
-def _sgd(task: CohortTask) -> Arm:
-    assert isinstance(task.arm, Arm)
-    return task.arm
-
-
-@contextmanager
-def _layer_randomness(task: CohortTask, k: int, device: torch.device) -> Iterator[None]:
-    """A stream of its own for what layers draw in training (dropout): else every worker would start
-    from torch's default seed, and models would share their masks."""
-    sequence = seed_sequence(task.seed, Purpose.LAYERS, task.arm.name, k)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        if device.type == "cuda":
-            torch.cuda.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
-        torch.set_rng_state(
-            seeded_cpu_generator(sequence.generate_state(624, np.uint32)).get_state()
-        )
-        yield
-
-
-def _offset(on_step: Callable[[int], None], finished: int) -> Callable[[int], None]:
-    return lambda done: on_step(finished + done)
-
-
-def _labels(y: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.asarray(y)).to(device)

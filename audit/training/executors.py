@@ -26,7 +26,8 @@ import numpy as np
 
 from audit.errors import AuditError
 from audit.training.blas import one_thread_in_workers
-from audit.training.cohort import CohortOutput, CohortTask, TrainingData, train_cohort
+from audit.training.cohort import train_cohort
+from audit.training.cohort_task import CohortOutput, CohortTask, TrainingData
 
 _POLL_SECONDS = 0.2
 

@@ -13,7 +13,8 @@ from audit.errors import BadInput
 from audit.inclusion import membership
 from audit.training import stacked_layers
 from audit.training.arms import Arm
-from audit.training.cohort import CohortTask, TrainingData, train_cohort
+from audit.training.cohort import train_cohort
+from audit.training.cohort_task import CohortTask, TrainingData
 from audit.training.engines import choose_engine
 from audit.training.network import Network, batch_norm_explanation
 from audit.training.opacus_loop import refuse_unsafe_layers
@@ -137,11 +138,11 @@ def test_a_cohort_that_learns_nothing_does_not_pass_for_one_that_does(
 def test_the_cross_check_catches_a_lying_cohort_of_networks(
     lie, images: TrainingData, monkeypatch: pytest.MonkeyPatch
 ):
-    from audit.training import cohort
+    from audit.training import sgd_cohort
 
-    honest = cohort.train_ensemble
+    honest = sgd_cohort.train_ensemble
     monkeypatch.setattr(
-        cohort,
+        sgd_cohort,
         "train_ensemble",
         lambda model, arm, *rest, **options: honest(model, replace(arm, **lie), *rest, **options),
     )

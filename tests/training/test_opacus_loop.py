@@ -11,7 +11,8 @@ from torch import nn
 
 from audit.errors import BadInput
 from audit.training.arms import Arm
-from audit.training.cohort import CohortTask, TrainingData, train_cohort
+from audit.training.cohort import train_cohort
+from audit.training.cohort_task import CohortTask, TrainingData
 from audit.training.models import Mlp, make_model
 from audit.training.network import Network
 from audit.training.opacus_loop import (

@@ -12,7 +12,8 @@ from scipy import stats
 
 from audit.training import cohort
 from audit.training.arms import Arm
-from audit.training.cohort import CohortTask, TrainingData, train_cohort
+from audit.training.cohort import train_cohort
+from audit.training.cohort_task import CohortTask, TrainingData
 from audit.training.device.draws import DeviceMinibatches, DeviceNoise
 from audit.training.device.ensemble import DeviceEnsemble
 from audit.training.device.graphs import cuda_capture
@@ -20,6 +21,7 @@ from audit.training.device.memory import cohort_on_device, free_bytes
 from audit.training.device.networks import PaddedFunctional, PaddedNetwork
 from audit.training.device.padded import PaddedData
 from audit.training.draws import device_minibatches, device_noise, replay
+from audit.training.engines import choose_engine
 from audit.training.evaluation import evaluate_cohort
 from audit.training.models import Mlp, Model
 from audit.training.network import Network
@@ -231,6 +233,11 @@ def test_a_real_want_of_memory_halves_the_cohort():
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert len(found.notes["out_of_memory"]) > 1
     assert len(found.train_correct) == models
+
+
+def test_engines_are_tried_on_the_gpu():
+    for network in NETWORKS:
+        assert choose_engine(network, "cuda").engine == "ensemble"
 
 
 def test_a_gpu_says_what_is_free():

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from audit.errors import BadInput
-from audit.training import cohort, engines
+from audit.training import engines, sgd_cohort
 from audit.training.arms import Arm
-from audit.training.cohort import CohortTask, TrainingData, train_cohort
+from audit.training.cohort import train_cohort
+from audit.training.cohort_task import CohortTask, TrainingData
 from audit.training.device.memory import bytes_per_model, cohort_on_device, is_launch_bound
 from audit.training.models import Mlp
 
@@ -72,13 +73,13 @@ def task(arm: Arm, models: int, **changes: Any) -> CohortTask:
 @pytest.fixture(autouse=True)
 def on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train as on a device; the tensors are on the CPU."""
-    for module in (engines, cohort):
+    for module in (engines, sgd_cohort):
         monkeypatch.setattr(module, "form_for", lambda device: "device")
 
 
 def runs_out_above(most: int, monkeypatch: pytest.MonkeyPatch, error: Exception) -> list[int]:
     """A device with room for ``most`` models; returns the sizes that were tried."""
-    honest, tried = cohort.train_ensemble, []
+    honest, tried = sgd_cohort.train_ensemble, []
 
     def train(model, arm, x, y, membership, models, **options):
         tried.append(len(models))
@@ -86,7 +87,7 @@ def runs_out_above(most: int, monkeypatch: pytest.MonkeyPatch, error: Exception)
             raise error
         return honest(model, arm, x, y, membership, models, **options)
 
-    monkeypatch.setattr(cohort, "train_ensemble", train)
+    monkeypatch.setattr(sgd_cohort, "train_ensemble", train)
     return tried
 
 

@@ -1,0 +1,72 @@
+"""The unit of work that an executor runs: what goes in, and what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float16
+
+from audit.config import Design
+from audit.training.arms import Arm, LearnerArm
+from audit.training.crosscheck import CrossCheck
+from audit.training.engines import Engine
+from audit.training.learners import Estimator
+from audit.training.models import Model
+
+
+@dataclass(frozen=True)
+class CohortTask:
+    """Everything needed to train models ``first``…``last`` of ``arm``, except the data itself."""
+
+    arm: Arm | LearnerArm
+    model: Model | Estimator
+    first: int
+    last: int
+    engine: Engine
+    design: Design
+    p: float
+    seed: int
+    device: str
+    checked_model: int | None = None
+    at_once: int | None = None
+    """Models trained together, where that is fewer than the cohort has: a run begun on another
+    device keeps its cohorts."""
+
+    @property
+    def models(self) -> range:
+        return range(self.first, self.last + 1)
+
+    @property
+    def key(self) -> str:
+        """The cohort's name in the manifest: ``standard/0-24``."""
+        return f"{self.arm.name}/{self.first}-{self.last}"
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The arrays a cohort reads; may be memory-mapped."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    input_shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CohortOutput:
+    """What a cohort leaves behind: one row per model; parameters are not kept."""
+
+    membership: Bool[np.ndarray, "models n"]
+    train_correct: Bool[np.ndarray, "models n"]
+    test_correct: Bool[np.ndarray, "models n_test"]
+    train_margin: Float16[np.ndarray, "models n"]
+    test_margin: Float16[np.ndarray, "models n_test"]
+    seconds: float
+    diverged: int
+    cross_check: CrossCheck | None
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What a learner's training left to say (:class:`audit.training.estimators.Notes`), and
+    ``out_of_memory``: the parts ``first-last`` that were trained one after the other instead."""
