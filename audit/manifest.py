@@ -120,8 +120,18 @@ def learner_notes(manifest: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def note_changes(manifest: dict[str, Any], code: dict[str, str] | None = None) -> list[str]:
-    """Record when a run goes on under other versions, or with other ``code`` of its models.
+# On other hardware a model's last bits, and on a GPU its draws, are others.
+_SHAPES_RESULTS = ("device", "gpu", "blas_kernels")
+
+
+def note_changes(
+    manifest: dict[str, Any],
+    code: dict[str, str] | None = None,
+    hardware: dict[str, object] | None = None,
+) -> list[str]:
+    """Record when a run goes on under other versions, with other ``code`` of its models, or on
+    another device or with other BLAS kernels (``hardware``, as in the manifest; None if nothing
+    trains).
 
     Finished cohorts stay as they are: a learner that fails is mended, and the same command given
     again. The report says that there was a change.
@@ -129,10 +139,18 @@ def note_changes(manifest: dict[str, Any], code: dict[str, str] | None = None) -
     Returns:
         the models (``package.module:name``) whose code differs from what it was last.
     """
-    now = {"tool": provenance.tool(), "versions": provenance.versions(), "code": code or {}}
+    now: dict[str, Any] = {
+        "tool": provenance.tool(),
+        "versions": provenance.versions(),
+        "code": code or {},
+    }
     before = manifest.get("resumed", [manifest])[-1]
-    # A run begun by an earlier version of this program knows nothing of the code.
+    # A run begun by an earlier version of this program knows nothing of code and kernels.
     earlier = {**before, "code": before.get("code", now["code"])}
+    if hardware is not None:
+        now["hardware"] = {name: hardware.get(name) for name in _SHAPES_RESULTS}
+        was = {**now["hardware"], **(before.get("hardware") or {})}
+        earlier["hardware"] = {name: was[name] for name in _SHAPES_RESULTS}
     if any(earlier.get(key) != value for key, value in now.items()):
         manifest.setdefault("resumed", []).append({"time": provenance.now(), **now})
     return [path for path, digest in now["code"].items() if earlier["code"].get(path) != digest]

@@ -138,11 +138,12 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def _gpu(device: str) -> str | None:
-    """The model of the GPU that trains; None on a CPU."""
+def _hardware(device: str) -> dict[str, object]:
+    """This machine, and the model of the GPU that trains; None on a CPU."""
     import torch
 
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else None
+    gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
+    return {**provenance.hardware(device, cores() if device == "cpu" else 1), "gpu": gpu}
 
 
 def _device(config: RunConfig) -> str:
@@ -192,7 +193,8 @@ def run(
             store.manifest = read_manifest(out)
             refuse_changed_config(store.manifest, config)
             refuse_changed_data(store.manifest, data)
-            for path in note_changes(store.manifest, describe_code(config)):
+            hardware = _hardware(device)
+            for path in note_changes(store.manifest, describe_code(config), hardware):
                 listener.stage(f"the code of {path} has changed; finished cohorts are kept")
             size = store.manifest["plan"]["cohort_size"]
             if size != plan.cohort_size:
@@ -200,7 +202,7 @@ def run(
                 plan = make_plan(config, data, device=device, cohort_size=size)
         else:
             store.manifest = new_manifest(config, data, plan, device, command_line)
-            store.manifest["hardware"]["gpu"] = _gpu(device)
+            store.manifest["hardware"] = _hardware(device)
         store.write_manifest()
         train(store, plan, data, device, listener)
         _refuse_failed_checks(store.manifest)

@@ -169,3 +169,23 @@ def test_code_is_that_of_the_file_that_was_named(tmp_path: Path, monkeypatch: py
         "a_users_module:train": hashlib.sha256(source.encode()).hexdigest()
     }
     assert describe_code(make_config([{"model": "mlp"}])) == {}
+
+
+def test_a_run_that_goes_on_elsewhere_says_where():
+    """Kernels and device shape the last bits of results; another number of cores does not."""
+    here = {"device": "cpu", "gpu": None, "blas_kernels": "SkylakeX", "cores": 2}
+    run = {
+        "tool": provenance.tool(),
+        "versions": provenance.versions(),
+        "hardware": {"device": "cpu", "cores": 2},
+    }
+    assert note_changes(run, {}, {**here, "cores": 4}) == []
+    assert "resumed" not in run, "an earlier version did not record kernels and GPU"
+    run["hardware"] = here
+    note_changes(run, {}, {**here, "blas_kernels": "Haswell"})
+    note_changes(run, {}, {**here, "device": "cuda", "gpu": "H", "blas_kernels": "Haswell"})
+    note_changes(run, {}, {**here, "device": "cuda", "gpu": "H", "blas_kernels": "Haswell"})
+    assert len(run["resumed"]) == 2
+    words = resumed_words(run)
+    assert "BLAS kernels SkylakeX → Haswell" in words
+    assert "trained on cpu → cuda and GPU – → H" in words

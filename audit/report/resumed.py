@@ -8,6 +8,8 @@ from typing import Any
 
 from audit.report.words import joined, name
 
+_HARDWARE = {"device": "trained on", "gpu": "GPU", "blas_kernels": "BLAS kernels"}
+
 
 def resumed_words(run: Mapping[str, Any]) -> str:
     """When the run went on under other versions or with other code, and which; "" if never."""
@@ -27,6 +29,10 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     commits = [(session.get("tool") or {}).get("commit") for session in (before, after)]
     if commits[0] != commits[1]:
         found.append(f"this tool, commit {commits[0]} → {commits[1]}")
+    old, new = (session.get("hardware") or {} for session in (before, after))
+    for field, words in _HARDWARE.items():
+        if field in old and field in new and old[field] != new[field]:
+            found.append(f"{words} {old[field] or '–'} → {new[field] or '–'}")
     old, new = (session.get("code") or {} for session in (before, after))
     found += [f"the code of {path}" for path in new if path in old and old[path] != new[path]]
     return [name(change, 200) for change in found]

@@ -19,7 +19,7 @@ from audit.training.device.graphs import cuda_capture
 from audit.training.device.memory import cohort_on_device, free_bytes
 from audit.training.device.networks import PaddedFunctional, PaddedNetwork
 from audit.training.device.padded import PaddedData
-from audit.training.draws import device_minibatches, device_noise, replay
+from audit.training.draws import device_minibatches, device_noise, form_for, replay
 from audit.training.engines import choose_engine
 from audit.training.evaluation import evaluate_cohort
 from audit.training.models import Mlp, Model
