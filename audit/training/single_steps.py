@@ -40,10 +40,8 @@ class OnHost:
     """The program of a CPU."""
 
     def __init__(self, model: Model, arm: Arm, engine: Engine, data: Data) -> None:
-        self._cohort, self._data = (
-            program(model, engine, torch.zeros(1, model.parameters), arm),
-            data,
-        )
+        self._cohort = program(model, engine, torch.zeros(1, model.parameters), arm)
+        self._data = data
 
     def step(
         self,

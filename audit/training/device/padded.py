@@ -7,6 +7,7 @@ outputs are finite wherever a model's parameters are, and its gradient is set to
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -111,7 +112,7 @@ class PaddedProgram(Protocol):
     def step_padded(self, data: PaddedData, index: Tensor, views: Tensor | None = None) -> None: ...
 
 
-class CohortState:
+class CohortState(ABC):
     """What the programs of a device share: parameters, momenta, noise and the optimiser.
 
     Args:
@@ -156,6 +157,7 @@ class CohortState:
         scale = 1 / self.arm.expected_batch_size
         torch.mul(noise, scale, out=self.noise[:, : noise.shape[1]])
 
+    @abstractmethod
     def step_padded(self, data: PaddedData, index: Tensor, views: Tensor | None = None) -> None:
         """One step on the minibatches of all models.
 
@@ -164,7 +166,6 @@ class CohortState:
             index: the example in each row [models, width]; ``data.padding`` in rows without one.
             views: augmentations of the rows [models, width, 3], or None.
         """
-        raise NotImplementedError
 
     def _carry(self) -> None:
         """velocity ← momentum · velocity + noise; gradients are added to it."""
