@@ -36,8 +36,8 @@ GLOSSARY = (
     ("memorization", "p_in − p_out"),
     ("trade-off bound", "the limit on p_in from the accountant's whole privacy curve; stricter "
                         "than the limit from one pair (ε, δ)"),
-    ("certified ε", "a lower bound on the true ε from an attack that was carried out; canary: a planted "
-                    "example that an attack looks for"),
+    ("certified ε", "a lower bound on the true ε, from an attack that was carried out"),
+    ("canary", "a planted example that an attack looks for; in by a fair coin"),
     ("power", "the probability that the test finds a violation of the stated size if it is there"),
     ("95 % interval", "a range that contains the true value in 95 of 100 such audits"),
     ("point", "percentage point: from 97 % to 95 % are 2 points"),

@@ -180,7 +180,8 @@ class PlantedCanaries:
         device: torch.device,
         scale: float = 1.0,
     ) -> None:
-        assert arm.clip_norm is not None and arm.noise_multiplier is not None
+        assert arm.clip_norm is not None
+        assert arm.noise_multiplier is not None
         self.arm = arm
         self.coins = fair_coins(arm.canaries, models, seed=seed)
         self._directions = Directions(model, arm.canaries, seed=seed, device=device)
@@ -219,7 +220,8 @@ class PlantedCanaries:
         """
         assert self._last is not None, "start() comes before the first step"
         arm = self.arm
-        assert arm.clip_norm is not None and arm.noise_multiplier is not None
+        assert arm.clip_norm is not None
+        assert arm.noise_multiplier is not None
         now = self._directions.project(theta)
         velocity = (self._last - now).div_(arm.learning_rate)
         seen = velocity

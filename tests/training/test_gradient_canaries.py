@@ -51,7 +51,10 @@ def test_directions_are_orthonormal_within_layers_and_fixed(count):
     assert torch.allclose(v @ v.T, torch.eye(count), atol=1e-6)
     ends = np.cumsum([layer[0].numel() for layer in MODEL.layers(v[:1])])
     for row in v:
-        assert len({int(np.searchsorted(ends, i, side="right")) for i in row.nonzero()}) == 1
+        assert (
+            len({int(np.searchsorted(ends, i, side="right")) for i in row.numpy().nonzero()[0]})
+            == 1
+        )
     vectors = torch.randn(4, MODEL.parameters)
     assert torch.allclose(directions.project(vectors), vectors @ v.T, atol=1e-5)
     again = torch.zeros_like(v)
@@ -98,8 +101,7 @@ def test_what_is_seen_is_what_was_added():
 def test_scores_against_a_plain_loop():
     """The same sums from the parameters after every step, written as a student would."""
     seen = []
-    theta, found = trained(ARM, on_step=lambda done, theta: seen.append(theta.clone()))
-    x, y, member = data()
+    _, found = trained(ARM, on_step=lambda done, theta: seen.append(theta.clone()))
     start = torch.from_numpy(np.stack([MODEL.initial(3, k) for k in range(6)]))
     v = torch.zeros(ARM.canaries, MODEL.parameters)
     Directions(MODEL, ARM.canaries, seed=3, device=HOST).add(v, torch.eye(ARM.canaries))
