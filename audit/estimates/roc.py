@@ -189,7 +189,7 @@ class _Tables:
     def balanced_accuracy(
         self, confidence: float, at: tuple[np.ndarray, np.ndarray] | None
     ) -> Estimate:
-        """At a given threshold (``at``: hits and false alarms per model), or at the others' best."""
+        """At a given threshold (``at``: hits, false alarms per model), or the others' best."""
         if at is None and self.models < 2:
             return Estimate(np.nan, np.nan, np.nan, self.models)
         hits, alarms = self._at_best_of_others() if at is None else at
