@@ -409,8 +409,9 @@ def read_outputs(path: Path, manifest: dict[str, Any], arm: str) -> ArmOutputs:
         name: np.empty((manifest["plan"]["models"], manifest["data"][size]), dtype=bool)
         for name, size in sizes.items()
     }
+    margins: dict[str, np.ndarray] = {}
     done = 0
-    for shard in read_shards(path, manifest, arm, margins=False):
+    for shard in read_shards(path, manifest, arm):
         rows = slice(done, done + len(shard.membership))
         for name, whole in every.items():
             part = getattr(shard, name)
@@ -420,17 +421,36 @@ def read_outputs(path: Path, manifest: dict[str, Any], arm: str) -> ArmOutputs:
                     "says: give the command of the run again, or start with another --out"
                 )
             whole[rows] = part
+        _add_margins(margins, shard, rows, every)
         done = rows.stop
     if not done:
         raise AuditError(f"no shards of arm {arm} in {path}: give the command of the run again")
     return ArmOutputs(
-        **{name: whole[:done] for name, whole in every.items()},
+        **{name: whole[:done] for name, whole in (every | margins).items()},
         diverged=sum(
             entry.get("diverged", 0)
             for key, entry in manifest["shards"].items()
             if key.partition("/")[0] == arm
         ),
     )
+
+
+def _add_margins(
+    margins: dict[str, np.ndarray], shard: Shard, rows: slice, like: dict[str, np.ndarray]
+) -> None:
+    """Put the margins of one shard, where it has any, into the arm's; others stay NaN."""
+    for name, bits in (("train_margin", "train_correct"), ("test_margin", "test_correct")):
+        part = getattr(shard, name)
+        if part is None:
+            continue
+        if part.shape != getattr(shard, bits).shape:
+            raise AuditError(
+                f"a shard has {name} of shape {part.shape}, not what run.json says: give the "
+                "command of the run again, or start with another --out"
+            )
+        if name not in margins:
+            margins[name] = np.full(like[bits].shape, np.nan, dtype=np.float16)
+        margins[name][rows] = part
 
 
 def _refuse_failed_checks(manifest: dict[str, Any]) -> None:
