@@ -136,7 +136,9 @@ def test_canaries_are_clipped_as_examples_are():
         if name not in ("no_noise",)
     }
     special = {
-        **{"no_clipping": 10, "clip_norm_ignored": 4, "plain_gradient_added": 11},
+        "no_clipping": 10,
+        "clip_norm_ignored": 4,
+        "plain_gradient_added": 11,
         "microbatch_clipping": 10,
     }
     for name, length in lengths.items():
