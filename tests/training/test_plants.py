@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from audit import config
 from audit.errors import BadInput
 from audit.inclusion import membership
 from audit.training import ensemble
@@ -18,7 +19,7 @@ from audit.training.ensemble import Data, Ensemble
 from audit.training.gradient_canaries import LENGTH
 from audit.training.models import Mlp
 from audit.training.noise import Noise
-from audit.training.plants import PLANTS, plant, recipe
+from audit.training.plants import PLANTS, recipe
 from audit.training.recipe import CORRECT
 from tests.reference import naive_plants
 
@@ -171,9 +172,10 @@ def test_the_cross_check_sees_what_its_documentation_says(name: str | None, data
     assert result.verdict == ("holds" if name is None or name in _UNSEEN else "fails")
 
 
-def test_an_unknown_plant_is_refused_by_name():
-    with pytest.raises(BadInput, match=r"plant = 'nosuch': must be one of noise_for_mean, "):
-        plant("nosuch")
+def test_the_configuration_knows_every_plant_and_refuses_others():
+    assert tuple(PLANTS) == config.PLANTS
+    with pytest.raises(BadInput, match=r"^plant = 'nosuch': must be one of noise_for_mean, "):
+        config.make_config([{"plant": "nosuch"}])
 
 
 def test_no_bug_is_planted_in_a_standard_arm():

@@ -4,6 +4,6 @@ Each has happened in published code (:mod:`audit.training.plants.catalogue` says
 for MLPs on the CPU's ensemble engine alone; docs/planted-bugs.md has what catches them.
 """
 
-from audit.training.plants.catalogue import PLANTS, Plant, plant, recipe
+from audit.training.plants.catalogue import PLANTS, Plant, recipe, recipe_named
 
-__all__ = ["PLANTS", "Plant", "plant", "recipe"]
+__all__ = ["PLANTS", "Plant", "recipe", "recipe_named"]

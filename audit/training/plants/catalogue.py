@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from audit.errors import BadInput
 from audit.training.arms import Arm
 from audit.training.plants import programs, sources
 from audit.training.recipe import CORRECT, Recipe
@@ -133,19 +132,11 @@ PLANTS = {each.name: each for each in _ALL}
 forms of one, the noise seed that is used again."""
 
 
-def plant(name: str) -> Plant:
-    """The planted bug called ``name``.
-
-    Raises:
-        BadInput: there is none.
-    """
-    if name not in PLANTS:
-        raise BadInput(
-            "plant", name, f"must be one of {', '.join(PLANTS)}", "docs/planted-bugs.md has each"
-        )
-    return PLANTS[name]
+def recipe_named(name: str | None) -> Recipe:
+    """DP-SGD with the bug of that name, one of ``PLANTS``; as it should be for None."""
+    return CORRECT if name is None else PLANTS[name].recipe
 
 
 def recipe(arm: Arm) -> Recipe:
     """What ``arm`` is trained with."""
-    return CORRECT if arm.plant is None else PLANTS[arm.plant].recipe
+    return recipe_named(arm.plant)
