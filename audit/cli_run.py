@@ -20,6 +20,7 @@ from audit.cli_options import (
     TestFraction,
     names,
 )
+from audit.config import PLANTS
 from audit.errors import BadInput, Interrupted
 
 
@@ -90,6 +91,14 @@ def run(
             "ood (another distribution) or duplicates (4 copies)."
         ),
     ] = None,
+    plant: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BUG",
+            help="Plant a bug in the private training, to see whether the audit notices: "
+            f"{', '.join(PLANTS)}. Never for a report that anyone relies on.",
+        ),
+    ] = None,
     clusters_per_class: Clusters = None,
     test_fraction: TestFraction = None,
     data_root: DataRoot = None,
@@ -127,6 +136,7 @@ def run(
         "inclusion_probability": p,
         "canaries": canaries,
         "canary_kind": canary_kind,
+        "plant": plant,
         "clusters_per_class": clusters_per_class,
         "test_fraction": test_fraction,
         "data_root": str(data_root) if data_root else None,

@@ -21,6 +21,7 @@ from audit.report.findings import findings
 from audit.report.influence_section import influence_section
 from audit.report.memorization_section import memorization_section
 from audit.report.page_one import page_one
+from audit.report.planted import planted
 from audit.report.provenance_section import provenance_section
 from audit.report.subgroup_section import main_grouping, subgroup_section
 from audit.report.verdicts import label
@@ -77,9 +78,12 @@ def document(
         _all_findings(found),
         provenance_section(run),
     ]
+    title = f"Memorization and privacy audit: {name(run['data']['name'])}"
+    bug = planted(run)
     contents = {
         "schema_version": SCHEMA_VERSION,
-        "title": f"Memorization and privacy audit: {name(run['data']['name'])}",
+        "title": title if bug is None else f"{bug['mark']}. {title}",
+        "planted": bug,
         "facts": _facts(run, summary),
         "incomplete": run.get("status") != "complete",
         "page_one": page_one(run, summary, found, main),
