@@ -95,7 +95,7 @@ def describe_data(data: Dataset) -> dict[str, Any]:
 
 
 def describe_plant(config: RunConfig) -> dict[str, Any]:
-    """The bug that is planted in a run's private arms; nothing where training is as it should be."""
+    """The bug that is planted in a run's private arms; nothing where training is right."""
     if config.plant is None:
         return {}
     found = PLANTS[config.plant]
