@@ -162,6 +162,7 @@ def _example_lines(rows: pd.DataFrame) -> list[tuple[str, list[str]]]:
         ("memorization [95 %]", interval),
         ("e^ε bound on right when in", column("bound")),
         ("trade-off bound", column("tradeoff_bound")),
+        ("attack right (coin: 0.5)", column("exposure")),
         ("verdict", [str(v).replace("_", " ") for v in rows["verdict"]]),
     ]
 

@@ -37,6 +37,7 @@ FLOORS = {
 ROOM_OF = {
     "results": "store",
     "manifest_entries": "manifest",
+    "plan_canaries": "plan",
     "plan_learners": "plan",
     "plan_networks": "plan",
     "planned_arm": "plan",

@@ -14,7 +14,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from audit.report.colours import STANDARD
+from audit.report.colours import PRIVATE, STANDARD
 from audit.report.svg import inline_svg
 from audit.report.words import Json
 
@@ -220,10 +220,71 @@ def _exposure(data: Json, colour: str) -> alt.LayerChart:
     return _layer(_zero(), points, height=290)
 
 
+def _certified(data: Json, colour: str) -> alt.LayerChart:
+    rows = [
+        {**r, "label_y": r["row"] - 0.24, "mark_y": r["row"] + 0.16, "zero": 0,
+         "top": r["row"] - 0.02, "bottom": r["row"] + 0.34}
+        for r in data["points"]
+    ]  # fmt: skip
+    scale = alt.Scale(domain=[len(rows) - 0.5, -0.6], nice=False)
+    ends = [r[key] for r in rows for key in ("epsilon", "claimed") if r[key] is not None]
+    x_scale = alt.Scale(domain=[0, 1.05 * max([1.0, *ends])], nice=False)
+    x = alt.X("epsilon:Q", title="ε", scale=x_scale, axis=alt.Axis(grid=False))
+    y, top = alt.Y("mark_y:Q", scale=scale, axis=None), alt.Y("top:Q", scale=scale, axis=None)
+    claims = alt.Chart(_data([r for r in rows if r["claimed"] is not None]))
+    points = alt.Chart(_data(rows))
+    return _layer(
+        points.mark_rule(color=MUTED, strokeWidth=1).encode(
+            x=alt.X("zero:Q", title="ε", scale=x_scale), x2="epsilon:Q", y=y
+        ),
+        claims.mark_rule(color=INK, strokeWidth=2).encode(
+            x=alt.X("claimed:Q", title="ε", scale=x_scale), y=top, y2="bottom:Q"
+        ),
+        points.mark_point(color=colour, filled=True, size=60, shape="circle", opacity=1).encode(
+            x=x, y=y
+        ),
+        points.mark_text(align="left", baseline="middle", limit=WIDTH - 20).encode(
+            x=alt.value(2), y=alt.Y("label_y:Q", scale=scale), text="label:N"
+        ),
+        height=60 + 29 * max(1, len(rows)),
+    )
+
+
+def _roc(data: Json, colour: str) -> alt.LayerChart:  # noqa: ARG001  (arms have colours of their own)
+    names = [curve["name"] for curve in data["curves"]]
+    points = [
+        {**point, "arm": curve["name"]} for curve in data["curves"] for point in curve["points"]
+    ]
+    lowest = min([0.1, *(p[rate] for p in points for rate in ("fpr", "tpr"))])
+    decades = [10.0**k for k in range(-6, 1) if 10.0**k >= lowest * 0.999]
+    scale = alt.Scale(type="log", domain=[lowest, 1], nice=False)
+    axis = alt.Axis(values=decades, format=".2~%")
+    x = alt.X("fpr:Q", scale=scale, axis=axis, title="non-members accused (FPR, log scale)")
+    y = alt.Y("tpr:Q", scale=scale, axis=axis, title="members found (TPR, log scale)")
+    ends = _data([{"fpr": rate, "tpr": rate} for rate in (lowest, 1.0)])
+    legend = alt.Legend(title=None, columns=1, symbolSize=300, labelLimit=300)
+    colours = [PRIVATE if curve["private"] else STANDARD for curve in data["curves"]]
+    dashes = [list(_DASHES[i % len(_DASHES)]) for i in range(len(names))]
+    lines = alt.Chart(_data(points)).mark_line(strokeWidth=2, interpolate="step-after").encode(
+        x=x,
+        y=y,
+        color=alt.Color("arm:N", scale=alt.Scale(domain=names, range=colours), legend=legend),
+        strokeDash=alt.StrokeDash(
+            "arm:N", scale=alt.Scale(domain=names, range=dashes), legend=legend
+        ),
+    )  # fmt: skip
+    coin = alt.Chart(ends).mark_line(color=MUTED, strokeDash=[2, 3]).encode(x=x, y=y)
+    return _layer(coin, lines, height=380)
+
+
+_DASHES = ((1, 0), (8, 3), (4, 4), (10, 3, 2, 3), (2, 2))
+
 _KINDS: dict[str, Callable[[Json, str], alt.LayerChart]] = {
     "histogram": _histogram,
     "plane": _plane,
     "trend": _trend,
     "forest": _forest,
     "exposure": _exposure,
+    "certified": _certified,
+    "roc": _roc,
 }
