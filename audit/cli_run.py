@@ -74,6 +74,22 @@ def run(
     p: Annotated[
         float | None, typer.Option("--p", help="Inclusion probability. Default 0.7.")
     ] = None,
+    canaries: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Planted canaries per model, 0 for none. Default: 1000 gradient canaries where "
+            "the engine can have them, else none; 200 of another kind.",
+            show_default=False,
+        ),
+    ] = None,
+    canary_kind: Annotated[
+        str | None,
+        typer.Option(
+            help="gradient (white box, in private arms), or planted training rows: mislabeled, "
+            "ood (another distribution) or duplicates (4 copies)."
+        ),
+    ] = None,
     clusters_per_class: Clusters = None,
     test_fraction: TestFraction = None,
     data_root: DataRoot = None,
@@ -109,6 +125,8 @@ def run(
         "delta": delta,
         "design": inclusion,
         "inclusion_probability": p,
+        "canaries": canaries,
+        "canary_kind": canary_kind,
         "clusters_per_class": clusters_per_class,
         "test_fraction": test_fraction,
         "data_root": str(data_root) if data_root else None,

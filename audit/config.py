@@ -26,6 +26,8 @@ Design = Literal["poisson", "fixed"]
 """How the training subsets are drawn; see :mod:`audit.inclusion`."""
 Adjacency = Literal["add_remove", "replace_one"]
 """The neighbours that a privacy claim speaks about."""
+CanaryKind = Literal["gradient", "mislabeled", "ood", "duplicates"]
+"""What is planted; see :mod:`audit.training.gradient_canaries` and :mod:`audit.data.canaries`."""
 
 
 class _Strict(BaseModel):
@@ -108,6 +110,8 @@ class RunConfig(_Strict):
     seed: int = Field(default=0, ge=0, lt=2**63)
     engine: Literal["auto", "ensemble", "opacus"] = "auto"
     cohort_size: int | Auto = "auto"
+    canaries: int | Auto = "auto"
+    canary_kind: CanaryKind = "gradient"
     standard: Settings | None = None
     dp: Settings | None = None
     # How and where to execute; these do not change what is estimated.
@@ -125,6 +129,13 @@ class RunConfig(_Strict):
     def _widths(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if any(not 1 <= width <= 65_536 for width in value):
             raise ValueError("each hidden width must be between 1 and 65,536")
+        return value
+
+    @field_validator("canaries")
+    @classmethod
+    def _canaries(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and not 0 <= value <= 1_000_000:
+            raise ValueError("must be between 0 and 1,000,000, or auto")
         return value
 
     @field_validator("epsilon")

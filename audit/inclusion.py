@@ -40,6 +40,19 @@ def membership(
     return rows
 
 
+def fair_coins(count: int, models: range, *, seed: int) -> Bool[np.ndarray, "models count"]:
+    """Which of ``count`` planted canaries each of ``models`` trains on: independent fair coins.
+
+    The theorems of one-run audits are about independent coins (Steinke, Nasr & Jagielski 2023,
+    Theorem 5.2), whatever the inclusion design of the examples is. Row k depends on ``seed``,
+    ``count`` and k alone, and all arms share it.
+    """
+    coins = np.empty((len(models), count), dtype=bool)
+    for row, model in enumerate(models):
+        coins[row] = generator(seed, Purpose.CANARY_MEMBERSHIP, model).random(count) < 0.5
+    return coins
+
+
 def neighbour_guarantee(
     epsilon: float, delta: float, design: Design, adjacency: Adjacency = "add_remove"
 ) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from audit.config import RunConfig, config_digest, identity
 from audit.data.dataset import Dataset
 from audit.inclusion import ADJACENCY
 from audit.plan import Plan
+from audit.plan_canaries import PlannedCanaries
 from audit.planned_arm import PlannedArm
 from audit.store import SCHEMA_VERSION
 from audit.training.arms import Arm, LearnerArm
@@ -50,6 +51,7 @@ def new_manifest(
         },
         "engine": {arm.name: describe_engine(arm) for arm in plan.arms},
         "arms": {arm.name: describe_arm(arm, n) for arm in plan.arms},
+        "canaries": describe_canaries(plan.canaries),
         "no_private_arm": plan.no_private_arm,
         "judged_by": describe_claim(replace(plan.judged_by, curve=None)),
         "plan": {
@@ -88,6 +90,22 @@ def describe_data(data: Dataset) -> dict[str, Any]:
             for g in data.groupings
         ],
     }
+
+
+def describe_canaries(planned: PlannedCanaries) -> dict[str, Any]:
+    """What is planted beside the data set's own examples, and in which arms."""
+    described: dict[str, Any] = {
+        "kind": planned.kind,
+        "count": planned.count,
+        "copies": planned.copies,
+        "arms": list(planned.arms),
+        "coin": 0.5,
+        "why_none": planned.why_none,
+    }
+    if planned.examples is not None:
+        described["source"] = planned.examples.source.tolist()
+        described["label"] = planned.examples.y.tolist()
+    return described
 
 
 def describe_code(config: RunConfig) -> dict[str, str]:

@@ -26,6 +26,7 @@ from audit.manifest import (
 )
 from audit.manifest_entries import describe_code, new_manifest
 from audit.plan import Plan, make_plan, preset
+from audit.plan_canaries import PlannedCanaries
 from audit.planned_arm import PlannedArm
 from audit.report.document import document
 from audit.report.findings import exit_code, findings
@@ -35,7 +36,7 @@ from audit.results import read_results, write_results
 from audit.store import RunDirectory, Shard, check_out, read_shards, write_bytes
 from audit.training import draws
 from audit.training.arms import Arm
-from audit.training.cohort_task import CohortOutput, CohortTask
+from audit.training.cohort_task import CanaryOutput, CohortOutput, CohortTask
 from audit.training.executors import DataFiles, cores, run_local
 from audit.training.learners import is_learner
 
@@ -230,6 +231,7 @@ def train(store: RunDirectory, plan: Plan, data: Dataset, device: str, listener:
         store.scratch_array("x_test", data.x_test),
         store.scratch_array("y_test", data.y_test),
         data.input_shape,
+        **_canary_files(store, plan.canaries),
     )
     by_key = {task.key: task for task in missing}
 
@@ -245,6 +247,16 @@ def train(store: RunDirectory, plan: Plan, data: Dataset, device: str, listener:
         _save(store, task, output)
         done[task.arm.name] += len(task.models)
     on_progress({})
+
+
+def _canary_files(store: RunDirectory, planned: PlannedCanaries) -> dict[str, Any]:
+    if planned.examples is None:
+        return {}
+    return {
+        "x_canary": store.scratch_array("x_canary", planned.examples.x),
+        "y_canary": store.scratch_array("y_canary", planned.examples.y),
+        "copies": planned.examples.copies,
+    }
 
 
 def _drop_unchecked(store: RunDirectory, plan: Plan, device: str) -> None:
@@ -278,9 +290,22 @@ def _save(store: RunDirectory, task: CohortTask, output: CohortOutput) -> None:
         output.test_correct,
         output.train_margin,
         output.test_margin,
+        **_canary_arrays(output.canaries),
     )
     entry = {"seconds": round(output.seconds, 3), "diverged": output.diverged, **output.notes}
     store.save_shard(task.key, shard, entry)
+
+
+def _canary_arrays(canaries: CanaryOutput | None) -> dict[str, Any]:
+    if canaries is None:
+        return {}
+    return {
+        "canary_coins": canaries.coins,
+        "canary_correct": canaries.correct,
+        "canary_margin": canaries.margin,
+        "canary_total": canaries.total,
+        "canary_llr": canaries.llr,
+    }
 
 
 def finish(

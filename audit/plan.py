@@ -12,6 +12,7 @@ from audit.config import RunConfig, read_config
 from audit.data.dataset import Dataset
 from audit.errors import BadInput
 from audit.estimates.dp_test import power_to_refute
+from audit.plan_canaries import PlannedCanaries, plan_canaries
 from audit.plan_learners import learner_arms, why_no_private_arm
 from audit.plan_networks import network_arms
 from audit.planned_arm import PlannedArm
@@ -48,6 +49,7 @@ class Plan:
     models_reason: str
     cohort_size: int
     tasks: tuple[CohortTask, ...]
+    canaries: PlannedCanaries
     no_private_arm: str | None = None
 
 
@@ -94,6 +96,7 @@ def make_plan(
         models_reason,
         size,
         _tasks(config, arms, models, size, min(size, at_once), device),
+        plan_canaries(config, data, arms),
         None if any(arm.claim for arm in arms) else why_no_private_arm(config),
     )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from audit.accounting import calibrate, privacy_curve
 from audit.claims import STANDARD, make_claim
 from audit.config import ArmConfig, LearnerConfig, RunConfig
 from audit.data.dataset import Dataset
 from audit.errors import BadInput
+from audit.plan_canaries import gradient_canaries
 from audit.plan_learners import refuse_without_learner
 from audit.planned_arm import PlannedArm
 from audit.training.arms import Arm, dp_arm_name
@@ -40,7 +42,10 @@ def network_arms(config: RunConfig, data: Dataset, delta: float, device: str) ->
         refuse_unsafe_layers(module, config.model)
         model.check(module)
     engine = _engine(config, model, device)
-    private = [_dp_arm(config, model, epsilon, delta, n, engine) for epsilon in config.epsilon]
+    canaries = gradient_canaries(config, model.parameters, engine[0])
+    private = [
+        _dp_arm(config, model, epsilon, delta, n, engine, canaries) for epsilon in config.epsilon
+    ]
     return [_standard_arm(config, model, n, engine), *private]
 
 
@@ -139,6 +144,7 @@ def _dp_arm(
     delta: float,
     n: int,
     engine: tuple[Engine, str],
+    canaries: int,
 ) -> PlannedArm:
     settings = _sgd(config.dp, "dp") or generic_arm("dp", config.inclusion_probability * n)
     if settings.clip_norm is None:
@@ -152,6 +158,7 @@ def _dp_arm(
         epsilon, delta, design=config.design, source=mechanism.accountant, curve=curve
     )
     arm = _arm(dp_arm_name(epsilon), settings, config, n, mechanism.noise_multiplier)
+    arm = replace(arm, canaries=canaries)
     if (arm.sample_rate, arm.steps) != (mechanism.sample_rate, mechanism.steps):
         raise AssertionError("the accountant was asked about another mechanism than is trained")
     return PlannedArm(arm, model, settings, *engine, claim=claim, mechanism=mechanism)

@@ -26,6 +26,10 @@ class Purpose(IntEnum):
     LAYERS = 9
     AUGMENTATION = 11
     LEARNER = 12
+    CANARY_MEMBERSHIP = 13
+    CANARY_MINIBATCHES = 14
+    CANARY_DIRECTIONS = 15
+    CANARY_EXAMPLES = 16
 
 
 def generator(root: int, purpose: Purpose, *key: int | str) -> np.random.Generator:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
-from jaxtyping import Bool, Float16
+from jaxtyping import Bool, Float16, Float32
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -28,13 +28,22 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Shard:
-    """One cohort's outputs, unpacked; margins are None where nobody has them."""
+    """One cohort's outputs, unpacked; margins are None where nobody has them.
+
+    Of canaries: ``canary_coins`` (who was in) with ``canary_correct`` and ``canary_margin`` of
+    planted examples, or ``canary_total`` and ``canary_llr`` of gradient canaries.
+    """
 
     membership: Bool[np.ndarray, "models n"]
     train_correct: Bool[np.ndarray, "models n"]
     test_correct: Bool[np.ndarray, "models n_test"]
     train_margin: Float16[np.ndarray, "models n"] | None
     test_margin: Float16[np.ndarray, "models n_test"] | None
+    canary_coins: Bool[np.ndarray, "models canaries"] | None = None
+    canary_correct: Bool[np.ndarray, "models canaries"] | None = None
+    canary_margin: Float16[np.ndarray, "models canaries"] | None = None
+    canary_total: Float32[np.ndarray, "models canaries"] | None = None
+    canary_llr: Float32[np.ndarray, "models canaries"] | None = None
 
 
 class RunDirectory:
@@ -147,46 +156,55 @@ def read_shards(
 
 
 _MARGINS = ("train_margin", "test_margin")
+_BITS = {
+    "membership": "n",
+    "train_correct": "n",
+    "test_correct": "n_test",
+    "canary_coins": "n_canaries",
+    "canary_correct": "n_canaries",
+}
+_ALWAYS = ("membership", "train_correct", "test_correct")
+_CANARY_NUMBERS = ("canary_margin", "canary_total", "canary_llr")
 
 
 def _packed(shard: Shard) -> dict[str, np.ndarray]:
-    def bits(a: np.ndarray) -> np.ndarray:
-        return np.packbits(a, axis=1, bitorder="little")
-
-    packed = {
-        "membership": bits(shard.membership),
-        "train_correct": bits(shard.train_correct),
-        "test_correct": bits(shard.test_correct),
-    }
-    for name in _MARGINS:
-        margin = getattr(shard, name)
-        if margin is not None:
-            packed[name] = np.ascontiguousarray(margin)
+    packed = {}
+    for name in (*_BITS, *_MARGINS, *_CANARY_NUMBERS):
+        array = getattr(shard, name)
+        if array is None:
+            continue
+        if name in _BITS:
+            packed[name] = np.packbits(array, axis=1, bitorder="little")
+        else:
+            packed[name] = np.ascontiguousarray(array)
     return packed
 
 
 def _sizes(shard: Shard) -> dict[str, str]:
-    n, n_test = shard.membership.shape[1], shard.test_correct.shape[1]
-    return {"n": str(n), "n_test": str(n_test), "schema_version": str(SCHEMA_VERSION)}
+    sizes = {"n": shard.membership.shape[1], "n_test": shard.test_correct.shape[1]}
+    if shard.canary_coins is not None:
+        sizes["n_canaries"] = shard.canary_coins.shape[1]
+    named = {name: str(size) for name, size in sizes.items()}
+    return {**named, "schema_version": str(SCHEMA_VERSION)}
 
 
 def _load(path: Path, margins: bool) -> Shard:
     try:
         with safe_open(path, framework="numpy") as file:
-            sizes = file.metadata()
-            n, n_test = int(sizes["n"]), int(sizes["n_test"])
+            sizes, there = file.metadata(), set(file.keys())
 
-            def bits(name: str, count: int) -> np.ndarray:
-                packed = file.get_tensor(name)
-                return np.unpackbits(packed, axis=1, count=count, bitorder="little").view(bool)
+            def tensor(name: str) -> np.ndarray | None:
+                if name not in there and name not in _ALWAYS:
+                    return None
+                stored = file.get_tensor(name)
+                if name not in _BITS:
+                    return stored
+                count = int(sizes[_BITS[name]])
+                return np.unpackbits(stored, axis=1, count=count, bitorder="little").view(bool)
 
-            there = {name for name in _MARGINS if margins and name in file.keys()}  # noqa: SIM118
-            return Shard(
-                membership=bits("membership", n),
-                train_correct=bits("train_correct", n),
-                test_correct=bits("test_correct", n_test),
-                **{name: file.get_tensor(name) if name in there else None for name in _MARGINS},
-            )
+            wanted = [*_BITS, *(_MARGINS if margins else ()), *_CANARY_NUMBERS]
+            arrays: dict[str, Any] = {name: tensor(name) for name in wanted}
+            return Shard(**{"train_margin": None, "test_margin": None, **arrays})
     except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
         raise AuditError(
             f"shard {path.name} cannot be read ({type(error).__name__}). "

@@ -24,6 +24,8 @@ class Arm:
         clip_norm: C, per-example gradient norm after clipping; None for the standard arm.
         noise_multiplier: z; the noise on the summed gradient has standard deviation z·C.
         augmentation: how training images are varied, a new view in each step.
+        canaries: gradient canaries in each model's training
+            (:mod:`audit.training.gradient_canaries`).
     """
 
     name: str
@@ -36,10 +38,13 @@ class Arm:
     clip_norm: float | None = None
     noise_multiplier: float | None = None
     augmentation: tuple[Augmentation, ...] = ()
+    canaries: int = 0
 
     def __post_init__(self) -> None:
         if (self.clip_norm is None) != (self.noise_multiplier is None):
             raise ValueError(f"arm {self.name}: clip_norm and noise_multiplier go together")
+        if self.canaries and self.clip_norm is None:
+            raise ValueError(f"arm {self.name}: gradient canaries need a clip norm")
         if not 0 < self.sample_rate <= 1:
             raise BadInput(
                 "sample_rate", self.sample_rate, "must be in (0, 1]", "Choose a smaller batch_size"

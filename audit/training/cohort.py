@@ -13,11 +13,12 @@ import numpy as np
 import torch
 
 from audit.errors import BadInput
-from audit.inclusion import membership
+from audit.inclusion import fair_coins, membership
 from audit.training.arms import LearnerArm
-from audit.training.cohort_task import CohortOutput, CohortTask, TrainingData
+from audit.training.cohort_task import CanaryOutput, CohortOutput, CohortTask, TrainingData
 from audit.training.estimators import train_estimators
-from audit.training.evaluation import Outputs, stack_outputs
+from audit.training.evaluation import stack_outputs
+from audit.training.gradient_canaries import stack_scores
 from audit.training.learners import Estimator
 from audit.training.models import Model
 from audit.training.sgd_cohort import Trained, in_loop, in_one_program, offset
@@ -28,37 +29,58 @@ def train_cohort(
 ) -> CohortOutput:
     """Train and evaluate a cohort; ``on_step`` gets the number of finished steps × models."""
     start = time.perf_counter()
-    member = membership(
-        len(data.x_train), task.models, p=task.p, design=task.design, seed=task.seed
-    )
+    n = len(data.x_train)
+    member = membership(n, task.models, p=task.p, design=task.design, seed=task.seed)
+    planted = None
+    if data.x_canary is not None:
+        planted = fair_coins(len(data.x_canary), task.models, seed=task.seed)
+        data = _with_canaries(data)
+        member = np.concatenate([member, planted.repeat(data.copies, axis=1)], axis=1)
     notes: dict[str, Any] = {}
     if isinstance(task.model, Estimator):
-        train, test, diverged, notes = _by_the_learner(task, data, member, on_step)
-        checked = None
+        trained, notes = _by_the_learner(task, data, member, on_step)
     else:
         # Streams and graphs belong to the current device, which need not be the task's.
         on_gpu = task.device.startswith("cuda")
         with torch.cuda.device(task.device) if on_gpu else nullcontext():
             trained, halves = _by_sgd(task, task.model, data, member, on_step)
-        train, test, diverged, checked = trained
         if len(halves) > 1:
             notes["out_of_memory"] = halves
+    train, test = trained.train, trained.test
+    canaries = None
+    if planted is not None:
+        first = slice(n, None, data.copies)
+        canaries = CanaryOutput(
+            planted, correct=train.correct[:, first], margin=train.margin[:, first]
+        )
+    elif trained.canaries is not None:
+        scores = trained.canaries
+        canaries = CanaryOutput(scores.coins, scores.total, scores.llr)
     return CohortOutput(
-        membership=member,
-        train_correct=train.correct,
+        membership=member[:, :n],
+        train_correct=train.correct[:, :n],
         test_correct=test.correct,
-        train_margin=train.margin,
+        train_margin=train.margin[:, :n],
         test_margin=test.margin,
         seconds=time.perf_counter() - start,
-        diverged=diverged,
-        cross_check=checked,
+        diverged=trained.diverged,
+        cross_check=trained.checked,
+        canaries=canaries,
         notes=notes,
     )
 
 
+def _with_canaries(data: TrainingData) -> TrainingData:
+    """The training set with its planted examples behind it, copy beside copy."""
+    assert data.x_canary is not None and data.y_canary is not None
+    x = np.concatenate([data.x_train, np.repeat(data.x_canary, data.copies, axis=0)])
+    y = np.concatenate([data.y_train, np.repeat(data.y_canary, data.copies)])
+    return replace(data, x_train=x, y_train=y)
+
+
 def _by_the_learner(
     task: CohortTask, data: TrainingData, member: np.ndarray, on_step: Callable[[int], None]
-) -> tuple[Outputs, Outputs, int, dict[str, Any]]:
+) -> tuple[Trained, dict[str, Any]]:
     assert isinstance(task.arm, LearnerArm)
     assert isinstance(task.model, Estimator)
     done = train_estimators(
@@ -71,7 +93,7 @@ def _by_the_learner(
         seed=task.seed,
         on_model=on_step,
     )
-    return done.train, done.test, done.diverged, done.notes.to_json()
+    return Trained(done.train, done.test, done.diverged), done.notes.to_json()
 
 
 def _by_sgd(
@@ -143,13 +165,13 @@ def _span(task: CohortTask) -> str:
 
 
 def _merged(trained: list[Trained]) -> Trained:
-    train, test, diverged, checks = zip(*trained, strict=True)
-    checked = [check for check in checks if check is not None]
-    return (
-        stack_outputs(list(train)),
-        stack_outputs(list(test)),
-        sum(diverged),
-        checked[0] if checked else None,
+    canaries = [part.canaries for part in trained if part.canaries is not None]
+    return Trained(
+        stack_outputs([part.train for part in trained]),
+        stack_outputs([part.test for part in trained]),
+        sum(part.diverged for part in trained),
+        next((part.checked for part in trained if part.checked is not None), None),
+        stack_scores(canaries) if canaries else None,
     )
 
 

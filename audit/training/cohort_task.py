@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float16
+from jaxtyping import Bool, Float16, Float32
 
 from audit.config import Design
 from audit.training.arms import Arm, LearnerArm
@@ -53,6 +53,26 @@ class TrainingData:
     x_test: np.ndarray
     y_test: np.ndarray
     input_shape: tuple[int, ...]
+    x_canary: np.ndarray | None = None
+    y_canary: np.ndarray | None = None
+    """Planted examples [canaries, features], each to be trained on in ``copies`` rows."""
+    copies: int = 1
+
+
+@dataclass(frozen=True)
+class CanaryOutput:
+    """What a cohort says of its canaries; one row per model.
+
+    ``coins``: which canaries each model trained on. ``total`` and ``llr`` of gradient canaries
+    (:class:`audit.training.gradient_canaries.CanaryScores`); ``correct`` and ``margin`` (against
+    the planted label) of planted examples; None for the others.
+    """
+
+    coins: Bool[np.ndarray, "models canaries"]
+    total: Float32[np.ndarray, "models canaries"] | None = None
+    llr: Float32[np.ndarray, "models canaries"] | None = None
+    correct: Bool[np.ndarray, "models canaries"] | None = None
+    margin: Float16[np.ndarray, "models canaries"] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +87,7 @@ class CohortOutput:
     seconds: float
     diverged: int
     cross_check: CrossCheck | None
+    canaries: CanaryOutput | None = None
     notes: dict[str, Any] = field(default_factory=dict)
     """What a learner's training left to say (:class:`audit.training.estimators.Notes`), and
     ``out_of_memory``: the parts ``first-last`` that were trained one after the other instead."""

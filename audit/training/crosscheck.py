@@ -51,6 +51,7 @@ _REORDERINGS = 3
 SHARED = (
     "membership, initial parameters and evaluation (same code)",
     "minibatch and noise streams (same draws, tested against the accountant's assumptions)",
+    "gradient canaries, where the run has some (same clipped gradients, added with the noise)",
 )
 
 
@@ -222,7 +223,7 @@ class _Repeat:
         self._train(
             module,
             steps.watch(self.draws.minibatches()),
-            steps.listen(self.draws.noise()),
+            steps.listen(self.draws.added()),
             None if views is None else steps.look(views),
             "float32",
         )
@@ -238,7 +239,7 @@ class _Repeat:
             self._train(
                 module,
                 islice(_reordered(self.draws.minibatches(), shift), steps),
-                self.draws.noise(),
+                self.draws.added(),
                 None if views is None else _reordered(views, shift),
                 precision,
             )

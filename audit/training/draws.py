@@ -22,6 +22,7 @@ from audit.training.arms import Arm
 from audit.training.augmentation import model_views
 from audit.training.device.draws import DeviceMinibatches, DeviceNoise
 from audit.training.device.padded import noise_columns
+from audit.training.gradient_canaries import PlantedCanaries
 from audit.training.models import Mlp, Model
 from audit.training.noise import Noise
 from audit.training.opacus_loop import model_minibatches, tee_sizes
@@ -53,6 +54,11 @@ class Replay(Protocol):
 
     def noise(self) -> Iterator[Tensor]:
         """Noise N(0, (zC)²) on the sum of each step's gradients [parameters], without end."""
+        ...
+
+    def added(self) -> Iterator[Tensor]:
+        """The same with the gradient canaries of the step, where the arm has some: all that is
+        added to the sum of the examples' gradients."""
         ...
 
 
@@ -102,6 +108,23 @@ class HostReplay:
         while True:
             yield noise.draw()[0]
 
+    def added(self) -> Iterator[Tensor]:
+        host = torch.device("cpu")
+        return _with_canaries(self.noise(), self._model, self._arm, self._k, self._seed, host)
+
+
+def _with_canaries(
+    noise: Iterator[Tensor], model: Model, arm: Arm, k: int, seed: int, device: torch.device
+) -> Iterator[Tensor]:
+    if not arm.canaries:
+        yield from noise
+        return
+    canaries = PlantedCanaries(model, arm, range(k, k + 1), seed=seed, device=device)
+    for _, drawn in zip(range(arm.steps), noise, strict=False):
+        canaries.add(drawn[None])
+        canaries.skip()
+        yield drawn
+
 
 class DeviceReplay:
     """The streams of the model's groups, of which only its row is used."""
@@ -133,6 +156,10 @@ class DeviceReplay:
             drawn = torch.empty(1, columns, device=self._member.device)
             noise.fill(drawn)
             yield drawn[0, : self._model.parameters] * self._arm.expected_batch_size
+
+    def added(self) -> Iterator[Tensor]:
+        device, (k,) = self._member.device, self._models
+        return _with_canaries(self.noise(), self._model, self._arm, k, self._seed, device)
 
     def _steps(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         blocks = device_minibatches(

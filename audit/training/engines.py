@@ -25,6 +25,7 @@ from audit.training.device.precision import training_precision
 from audit.training.draws import Form, device_minibatches, device_noise, form_for
 from audit.training.ensemble import CLIP_EPS, Data, Ensemble
 from audit.training.functional import FunctionalNetwork
+from audit.training.gradient_canaries import CanaryScores, PlantedCanaries
 from audit.training.minibatches import poisson_minibatches
 from audit.training.models import Mlp, Model
 from audit.training.network import Network
@@ -96,6 +97,7 @@ def train_ensemble(
     engine: Engine = "ensemble",
     form: Form | None = None,
     on_step: Callable[[int, Tensor], None] = lambda done, theta: None,
+    on_canaries: Callable[[CanaryScores], None] = lambda scores: None,
 ) -> Tensor:
     """Train ``models`` of ``arm`` together; returns their parameters [models, parameters].
 
@@ -106,9 +108,10 @@ def train_ensemble(
         form: where minibatches and noise are drawn; None for where the data lies.
         on_step: called with the number of finished steps and the current parameters. On a GPU
             steps finish later than they are counted.
+        on_canaries: called at the end, where the arm has gradient canaries.
     """
     theta = initial_parameters(model, seed, models)
-    work = _Work(model, arm, x, y, membership, models, theta, seed, engine, on_step)
+    work = _Work(model, arm, x, y, membership, models, theta, seed, engine, on_step, on_canaries)
     return _train_host(work) if (form or form_for(x.device)) == "host" else _train_device(work)
 
 
@@ -126,6 +129,16 @@ class _Work:
     seed: int
     engine: Engine
     on_step: Callable[[int, Tensor], None]
+    on_canaries: Callable[[CanaryScores], None]
+
+    def canaries(self, *, scale: float) -> PlantedCanaries | None:
+        """The gradient canaries of an arm that has some."""
+        if not self.arm.canaries:
+            return None
+        device = self.x.device
+        return PlantedCanaries(
+            self.model, self.arm, self.models, seed=self.seed, device=device, scale=scale
+        )
 
 
 def initial_parameters(model: Model, seed: int, models: range) -> Tensor:
@@ -162,6 +175,9 @@ def _train_host(work: _Work) -> Tensor:
     if arm.augmentation:
         views = Views(models, arm.augmentation, tuple(work.x.shape[1:]), arm=arm.name, seed=seed)
     data = Data.of(work.x, work.y)
+    canaries = work.canaries(scale=1.0)
+    if canaries is not None:
+        canaries.start(cohort.theta)
     done = 0
     blocks = poisson_minibatches(
         work.membership,
@@ -175,12 +191,18 @@ def _train_host(work: _Work) -> Tensor:
         for examples, sizes in block.steps():
             selected = torch.from_numpy(examples)
             drawn = None if noise is None else noise.draw()
+            if canaries is not None and drawn is not None:
+                canaries.add(drawn)
             if views is None:
                 cohort.step(data, selected, sizes, drawn)
             else:
                 cohort.step(data, selected, sizes, drawn, views.draw(sizes))
+            if canaries is not None:
+                canaries.observe(cohort.theta)
             done += 1
             work.on_step(done, cohort.theta)
+    if canaries is not None:
+        work.on_canaries(canaries.scores())
     return cohort.theta
 
 
@@ -192,17 +214,26 @@ def _train_device(work: _Work) -> Tensor:
     data = PaddedData.of(model, work.x, work.y)
     member = torch.from_numpy(work.membership).to(device)
     precision = training_precision(arm, model.parameters)
+    canaries = work.canaries(scale=1 / arm.expected_batch_size)
+    if canaries is not None:
+        canaries.start(cohort.theta)
     done = 0
     for block in device_minibatches(model, arm, member, models, seed).blocks():
         for step in range(len(block.index)):
             if noise is not None and cohort.noise is not None:
                 noise.fill(cohort.noise)
+                if canaries is not None:
+                    canaries.add(cohort.noise)
             # What the cross-check follows exactly is trained exactly.
             cohort.precision = "float32" if done < EARLY_STEPS else precision
             views = None if block.views is None else block.views[step]
             cohort.step_padded(data, block.index[step], views)
+            if canaries is not None:
+                canaries.observe(cohort.theta)
             done += 1
             work.on_step(done, cohort.theta)
+    if canaries is not None:
+        work.on_canaries(canaries.scores())
     return cohort.theta
 
 

@@ -34,13 +34,19 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class DataFiles:
-    """Where workers find the arrays (memory-mapped .npy) and the shape of one example."""
+    """Where workers find the arrays (memory-mapped .npy) and the shape of one example.
+
+    ``x_canary``, ``y_canary``, ``copies``: planted examples, where there are any.
+    """
 
     x_train: Path
     y_train: Path
     x_test: Path
     y_test: Path
     input_shape: tuple[int, ...]
+    x_canary: Path | None = None
+    y_canary: Path | None = None
+    copies: int = 1
 
     def open(self) -> TrainingData:
         # Copy-on-write: torch wants writable memory, and nothing is ever written.
@@ -53,6 +59,9 @@ class DataFiles:
             load(self.x_test),
             load(self.y_test),
             self.input_shape,
+            None if self.x_canary is None else load(self.x_canary),
+            None if self.y_canary is None else load(self.y_canary),
+            self.copies,
         )
 
 

@@ -47,13 +47,17 @@ def poisson_minibatches(
     sample_rate: float,
     steps: int,
     seed: int,
+    purpose: Purpose = Purpose.MINIBATCHES,
 ) -> Iterator[Minibatches]:
     """All minibatches of ``models`` in ``arm``, block by block of steps.
+
+    Args:
+        purpose: keys the streams: of the training examples, or of gradient canaries.
 
     Row k of the result depends on (seed, arm, k) and that model's membership alone.
     """
     n = membership.shape[1]
-    rngs = [generator(seed, Purpose.MINIBATCHES, arm, model) for model in models]
+    rngs = [generator(seed, purpose, arm, model) for model in models]
     block = max(1, min(steps, int(_BLOCK_EXAMPLES / max(1.0, sample_rate * n))))
     for first in range(0, steps, block):
         width = min(block, steps - first)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from audit.training.crosscheck import CrossCheck, cross_check
 from audit.training.draws import form_for
 from audit.training.engines import EARLY_STEPS, train_ensemble
 from audit.training.evaluation import Outputs, evaluate_cohort, evaluate_module, stack_outputs
+from audit.training.gradient_canaries import CanaryScores
 from audit.training.models import Mlp, Model
 from audit.training.noise import noise_generator, seeded_cpu_generator
 from audit.training.opacus_loop import (
@@ -26,8 +28,18 @@ from audit.training.opacus_loop import (
     train_standard,
 )
 
-Trained = tuple[Outputs, Outputs, int, CrossCheck | None]
-"""Outputs on the training and the test set, models that diverged, and the cross-check if any."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Outputs on the training and the test set, models that diverged, the cross-check and the
+    scores of gradient canaries, where there are any."""
+
+    train: Outputs
+    test: Outputs
+    diverged: int
+    checked: CrossCheck | None = None
+    canaries: CanaryScores | None = None
 
 
 def in_one_program(
@@ -43,6 +55,7 @@ def in_one_program(
     models = len(task.models)
     early_step = min(EARLY_STEPS, arm.steps)
     early: list[Tensor] = []
+    canaries: list[CanaryScores] = []
     checked_row = None if task.checked_model is None else task.checked_model - task.first
 
     def report(done: int, theta: Tensor) -> None:
@@ -59,6 +72,7 @@ def in_one_program(
         seed=task.seed,
         engine=task.engine,
         on_step=report,
+        on_canaries=canaries.append,
     )
     checked = None
     if checked_row is not None:
@@ -76,11 +90,12 @@ def in_one_program(
             form=form_for(device),
         )
     diverged = int((~torch.isfinite(theta).all(dim=1)).sum())
-    return (
+    return Trained(
         evaluate_cohort(model, theta, *train, engine=task.engine),
         evaluate_cohort(model, theta, *test, engine=task.engine),
         diverged,
         checked,
+        canaries[0] if canaries else None,
     )
 
 
@@ -135,7 +150,7 @@ def in_loop(
         diverged += not all(bool(torch.isfinite(p).all()) for p in module.parameters())
         train.append(evaluate_module(module, x_train, y_train))
         test.append(evaluate_module(module, x_test, y_test))
-    return stack_outputs(train), stack_outputs(test), diverged, None
+    return Trained(stack_outputs(train), stack_outputs(test), diverged)
 
 
 def _sgd(task: CohortTask) -> Arm:
