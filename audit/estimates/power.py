@@ -36,7 +36,7 @@ _P_IN_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
-class Test:
+class Form:
     """Which form of the test the power is that of.
 
     ``both_outcomes``: "in right" and "out wrong" are tested, each by itself, as against (ε, δ); a
@@ -60,7 +60,7 @@ def average_power(
     p_out: float = 0.01,
     n_in: Int[np.ndarray, " n"] | None = None,
     n_out: Int[np.ndarray, " n"] | None = None,
-    test: Test = Test(),
+    test: Form = Form(),
     slices: int = _SLICES,
 ) -> float:
     """Chance that an example with ``p_in`` > ``p_out`` has p ≤ ``level`` in some direction.
@@ -69,7 +69,7 @@ def average_power(
     were never in or never out count with power 0.
     """
     if n_in is None or n_out is None:
-        splits = _splits(models, p, slices)
+        splits = splits_of(models, p, slices)
     else:
         order = np.argsort(n_in, kind="stable")
         middles = ((np.arange(slices) + 0.5) / slices * n_in.size).astype(np.int64)
@@ -87,7 +87,7 @@ def smallest_p_in(
     level: float,
     p_out: float,
     *,
-    test: Test = Test(),
+    test: Form = Form(),
     slices: int = _SLICES,
 ) -> float:
     """Smallest p_in that is refuted with 80 % power at ``p_out``; NaN if not even p_in = 1 is.
@@ -95,7 +95,7 @@ def smallest_p_in(
     For n_in binomial(``models``, ``p``), at ``level`` per hypothesis. The rejection region depends
     on p_out alone, so one region serves the whole search.
     """
-    splits = _splits(models, p, slices)
+    splits = splits_of(models, p, slices)
     regions = [
         (a, *_refuted_from(a, b, bound, level, p_out, test)) for a, b in splits if a > 0 and b > 0
     ]
@@ -121,7 +121,7 @@ def smallest_number_of_models(
     *,
     p_in: float = 0.99,
     p_out: float = 0.01,
-    test: Test = Test(),
+    test: Form = Form(),
 ) -> int | None:
     """Fewest models (in tens) with 80 % power; None if over a million or if the null holds there.
 
@@ -184,7 +184,7 @@ def critical_log_order(n_1: int, n_2: int, bound: Bound, level: float) -> float:
     return float(candidates[low - 1]) if low else fisher
 
 
-def _splits(models: int, p: float, slices: int) -> Counter[tuple[int, int]]:
+def splits_of(models: int, p: float, slices: int) -> Counter[tuple[int, int]]:
     """Representative (n_in, n_out) of n_in binomial(``models``, ``p``), with their multiplicity."""
     middles = (np.arange(slices) + 0.5) / slices
     inside = stats.binom.ppf(middles, models, p).astype(np.int64)
@@ -192,7 +192,7 @@ def _splits(models: int, p: float, slices: int) -> Counter[tuple[int, int]]:
 
 
 def _power(
-    n_in: int, n_out: int, bound: Bound, level: float, p_in: float, p_out: float, test: Test
+    n_in: int, n_out: int, bound: Bound, level: float, p_in: float, p_out: float, test: Form
 ) -> float:
     """Power of the directions in which memorization shows, together."""
     if n_in == 0 or n_out == 0:
@@ -202,7 +202,7 @@ def _power(
 
 
 def _refuted_from(
-    n_in: int, n_out: int, bound: Bound, level: float, p_out: float, test: Test
+    n_in: int, n_out: int, bound: Bound, level: float, p_out: float, test: Form
 ) -> tuple[Int64[np.ndarray, " values"], Float64[np.ndarray, " values"]]:
     """For likely numbers of "out right" at ``p_out``, the fewest "in right" that are refuted
     (n_in + 1 where none are), and the weights of these numbers."""
@@ -210,7 +210,7 @@ def _refuted_from(
     critical_wrong = -np.inf
     if test.both_outcomes:
         critical_wrong = _critical(n_out, n_in, bound, level, test)
-    right_out, weight = _representative(n_out, p_out)
+    right_out, weight = representative(n_out, p_out)
     ones = np.ones_like(right_out)
     low, high = np.zeros_like(right_out), ones * (n_in + 1)
     while (low < high).any():
@@ -228,13 +228,13 @@ def _refuted_from(
     return high, weight
 
 
-def _critical(n_1: int, n_2: int, bound: Bound, level: float, test: Test) -> float:
+def _critical(n_1: int, n_2: int, bound: Bound, level: float, test: Form) -> float:
     if not test.exact:
         return _fisher_critical(level)
     return critical_log_order(n_1, n_2, bound, level)
 
 
-def _representative(
+def representative(
     n: int, p: float
 ) -> tuple[Int64[np.ndarray, " values"], Float64[np.ndarray, " values"]]:
     """Values of a binomial with their weights: all likely ones, or as many equal slices."""
