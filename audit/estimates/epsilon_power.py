@@ -18,8 +18,8 @@ from audit.estimates.bounds import Bound, line_bound
 from audit.estimates.power import ENOUGH_POWER, MOST_MODELS, Form, average_power
 
 _FISHER = Form(exact=False)
-_SLICES = 3
-_STEPS = 14
+_SLICES = 1
+_STEPS = 10
 _LARGEST_EPSILON = 64.0
 
 

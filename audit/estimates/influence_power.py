@@ -64,7 +64,7 @@ def models_for_influence(
     return -(-high // 10) * 10
 
 
-_Region = tuple[float, int, Int64[np.ndarray, " values"], Float64[np.ndarray, " values"]]
+_Region = tuple[float, int, Int64[np.ndarray, " _"], Float64[np.ndarray, " _"]]
 
 
 def _regions(

@@ -122,7 +122,7 @@ def models_for_excess(
     return max(2, math.ceil(per_model / room))
 
 
-def test_examples_for_excess(
+def needed_test_examples(
     excess: float,
     variance: LossVariance,
     models: int,

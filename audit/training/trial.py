@@ -7,7 +7,6 @@ outputs of arms that were cheap enough to be trained to the end.
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -33,6 +32,8 @@ from audit.training.executors import (
 
 _FIRST_STEPS = 8
 """Steps of the first look, from which it follows how many fit into the time allowed."""
+_CHECKED = 4
+"""The cross-check is timed at so many steps, and at so many times as many."""
 
 
 @dataclass(frozen=True)
@@ -176,25 +177,33 @@ def _shortened(task: CohortTask, steps: int) -> CohortTask:
     return replace(task, arm=replace(task.arm, steps=steps))
 
 
-def _check_seconds(task: CohortTask, bench: _Bench, steps: int, full: int) -> float:
-    """Seconds that a cross-check adds: one model alone with its check, less without. What it takes
-    beside its steps is counted as if it grew with them, too: an upper estimate."""
+def _check_seconds(task: CohortTask, bench: _Bench, few: int, full: int) -> float:
+    """Seconds that the cross-check of one model adds, which grow linearly with the steps."""
     assert task.checked_model is not None
     alone = replace(task, first=task.checked_model, last=task.checked_model)
-    spent = []
-    for each in (alone, replace(alone, checked_model=None)):
-        ((timed, _),) = bench.timed([_shortened(each, steps)], full)
-        spent.append(timed.overhead)
-    return max(0.0, spent[0] - spent[1]) * full / steps
+
+    def added(steps: int) -> float:
+        with_check = [_shortened(alone, steps)] * bench.workers
+        without = [replace(each, checked_model=None) for each in with_check]
+        spent, plain = (
+            float(np.mean([timed.overhead for timed, _ in bench.timed(tasks, full)]))
+            for tasks in (with_check, without)
+        )
+        return max(0.0, spent - plain)
+
+    # The first check of a process loads the reference; a run's processes do that once.
+    added(1)
+    more = min(_CHECKED * few, full)
+    short, long = added(few), added(more)
+    per_step = max(0.0, long - short) / (more - few) if more > few else 0.0
+    return long + per_step * (full - more)
 
 
 def _in_worker(task: CohortTask, full: int) -> tuple[CohortTime, CohortOutput]:
     return _time_one(task, worker_data(), full)
 
 
-def _time_one(
-    task: CohortTask, data: TrainingData, full: int
-) -> tuple[CohortTime, CohortOutput]:
+def _time_one(task: CohortTask, data: TrainingData, full: int) -> tuple[CohortTime, CohortOutput]:
     times: list[tuple[int, float]] = []
     start = time.perf_counter()
     output = train_cohort(task, data, lambda done: times.append((done, time.perf_counter())))
@@ -210,6 +219,8 @@ def _time_one(
 
 
 def _peak_bytes(device: str) -> int:
+    import resource
+
     import torch
 
     if device.startswith("cuda"):
