@@ -76,8 +76,8 @@ class StudyOptions:
         str | None,
         typer.Option(help="poisson (in/out = add/remove) or fixed (in/out = swap)."),
     ] = None
-    p: Annotated[float | None, typer.Option("--p", help="Inclusion probability. Default 0.7.")] = None
-        None,
+    p: Annotated[float | None, typer.Option("--p", help="Inclusion probability. Default 0.7.")] = (
+        None
     )
     canaries: Annotated[
         int | None,
