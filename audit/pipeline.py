@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from audit import provenance
-from audit.analysis import AnalysedArm, ArmOutputs, analyse
+from audit.analysis import AnalysedArm, ArmOutputs, CanaryOutputs, Coins, analyse
 from audit.claims import Claim
 from audit.config import RunConfig, config_digest, make_config, read_config
 from audit.data.dataset import Dataset
@@ -323,7 +323,10 @@ def finish(
     start = time.perf_counter()
     manifest = store.manifest
     outputs = {arm.name: read_outputs(store.path, manifest, arm.name) for arm in arms}
-    results = analyse(arms, judged_by, data, outputs, seed=manifest["seed"])
+    inclusion = manifest["inclusion"]
+    # A share that was only measured is not the probability that a theorem asks for.
+    coins = Coins(inclusion["design"], manifest["config"].get("inclusion_probability"))
+    results = analyse(arms, judged_by, data, outputs, coins=coins, seed=manifest["seed"])
     if notes := learner_notes(manifest):
         manifest["learners"] = notes
         for line in _warning_lines(notes, manifest["plan"]["models"]):
@@ -409,17 +412,20 @@ def read_outputs(path: Path, manifest: dict[str, Any], arm: str) -> ArmOutputs:
         name: np.empty((manifest["plan"]["models"], manifest["data"][size]), dtype=bool)
         for name, size in sizes.items()
     }
+    sizes_of_margin = every["membership"].shape
+    margin: np.ndarray | None = np.empty(sizes_of_margin, dtype=np.float16)
+    canaries: list[Shard] = []
     done = 0
-    for shard in read_shards(path, manifest, arm, margins=False):
+    for shard in read_shards(path, manifest, arm):
         rows = slice(done, done + len(shard.membership))
         for name, whole in every.items():
-            part = getattr(shard, name)
-            if part.shape != whole[rows].shape:
-                raise AuditError(
-                    f"a shard of arm {arm} has {name} of shape {part.shape}, not what run.json "
-                    "says: give the command of the run again, or start with another --out"
-                )
-            whole[rows] = part
+            _fill(whole, rows, getattr(shard, name), name, arm)
+        if margin is not None and shard.train_margin is not None:
+            _fill(margin, rows, shard.train_margin, "train_margin", arm)
+        else:
+            margin = None
+        if shard.canary_coins is not None:
+            canaries.append(replace(shard, train_margin=None, test_margin=None))
         done = rows.stop
     if not done:
         raise AuditError(f"no shards of arm {arm} in {path}: give the command of the run again")
@@ -430,6 +436,42 @@ def read_outputs(path: Path, manifest: dict[str, Any], arm: str) -> ArmOutputs:
             for key, entry in manifest["shards"].items()
             if key.partition("/")[0] == arm
         ),
+        train_margin=None if margin is None else margin[:done],
+        canaries=_canary_outputs(canaries, manifest, arm) if canaries else None,
+    )
+
+
+def _fill(whole: np.ndarray, rows: slice, part: np.ndarray, name: str, arm: str) -> None:
+    if part.shape != whole[rows].shape:
+        raise AuditError(
+            f"a shard of arm {arm} has {name} of shape {part.shape}, not what run.json "
+            "says: give the command of the run again, or start with another --out"
+        )
+    whole[rows] = part
+
+
+def _canary_outputs(shards: list[Shard], manifest: dict[str, Any], arm: str) -> CanaryOutputs:
+    planted = manifest.get("canaries") or {}
+    kind = planted.get("kind", "gradient")
+    names = ("canary_coins", "canary_total", "canary_llr", "canary_margin")
+    wanted = names[:3] if kind == "gradient" else (names[0], names[3])
+    shape = (manifest["plan"]["models"], planted.get("count", 0))
+    found = {}
+    for name in wanted:
+        parts = [getattr(shard, name) for shard in shards]
+        if any(part is None for part in parts):
+            raise AuditError(
+                f"a shard of arm {arm} lacks {name}: give the command of the run again"
+            )
+        found[name] = np.concatenate(parts)
+        if found[name].shape != shape:
+            raise AuditError(
+                f"arm {arm} has {name} of shape {found[name].shape}, not {shape} as run.json says: "
+                "give the command of the run again, or start with another --out"
+            )
+    statistic = found["canary_total" if kind == "gradient" else "canary_margin"]
+    return CanaryOutputs(
+        kind, found["canary_coins"], statistic, found.get("canary_llr"), planted.get("copies", 1)
     )
 
 

@@ -67,9 +67,7 @@ def gradient_canaries(config: RunConfig, parameters: int, engine: Engine) -> int
     return asked
 
 
-def plan_canaries(
-    config: RunConfig, data: Dataset, arms: Sequence[PlannedArm]
-) -> PlannedCanaries:
+def plan_canaries(config: RunConfig, data: Dataset, arms: Sequence[PlannedArm]) -> PlannedCanaries:
     """What is planted, once the arms are planned.
 
     Raises:

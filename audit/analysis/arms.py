@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool
+from jaxtyping import Bool, Float16
 
+from audit.analysis.empirical import CanaryOutputs, Coins, empirical_epsilon
 from audit.claims import ALPHA, Claim
 from audit.data.dataset import Dataset
 from audit.estimates.above_bound import AboveBound, above_bound
@@ -57,6 +58,8 @@ class ArmOutputs:
     test_correct: Bool[np.ndarray, "models n_test"]
     diverged: int = 0
     """Models that ended with parameters that are not finite; they count as wrong everywhere."""
+    train_margin: Float16[np.ndarray, "models n"] | None = None
+    canaries: CanaryOutputs | None = None
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,9 @@ def influence_rows(name: str, pairs: InfluencePairs) -> pd.DataFrame:
     )
 
 
-def arm_summary(arm: AnalysedArm, outputs: ArmOutputs, found: ArmEstimates) -> dict[str, Any]:
+def arm_summary(
+    arm: AnalysedArm, outputs: ArmOutputs, found: ArmEstimates, coins: Coins
+) -> dict[str, Any]:
     """One arm's part of results/summary.json."""
     member, correct = outputs.membership, outputs.train_correct
     mem = found.memorization
@@ -176,6 +181,16 @@ def arm_summary(arm: AnalysedArm, outputs: ArmOutputs, found: ArmEstimates) -> d
         "test": _test_summary(found.test),
         "influence": _influence_summary(found.influence),
         "above_bound": _above_summary(found.above),
+        "empirical_epsilon": empirical_epsilon(
+            mem,
+            found.test,
+            member,
+            outputs.train_margin,
+            outputs.canaries,
+            coins=coins,
+            claim=arm.claim,
+            judged_by=found.judged_by,
+        ),
     }
     if arm.claim is not None:
         summary |= {"epsilon": arm.claim.epsilon, "delta": arm.claim.delta, **arm.native}

@@ -17,6 +17,7 @@ from audit.analysis.arms import (
     influence_rows,
     loss_summary,
 )
+from audit.analysis.empirical import Coins
 from audit.analysis.groups import analyse_groups
 from audit.claims import STANDARD, Claim
 from audit.data.dataset import Dataset
@@ -29,19 +30,21 @@ def analyse(
     data: Dataset,
     outputs: dict[str, ArmOutputs],
     *,
+    coins: Coins,
     seed: int,
 ) -> Results:
     """Every estimate of a run; the summary still lacks ``findings``.
 
     An arm that claims nothing is held against ``judged_by``: what that claim would have forbidden.
-    Accuracy losses need the standard arm; without one there are none. ``seed``: the run's, for the
+    Accuracy losses need the standard arm; without one there are none. ``coins``: how membership was
+    drawn. ``seed``: the run's, for the
     random relabellings of the test of equal losses.
     """
     found: dict[str, ArmEstimates] = {}
     summaries: dict[str, Any] = {}
     for arm in arms:
         found[arm.name] = estimate_arm(outputs[arm.name], arm.claim or judged_by)
-        summaries[arm.name] = arm_summary(arm, outputs[arm.name], found[arm.name])
+        summaries[arm.name] = arm_summary(arm, outputs[arm.name], found[arm.name], coins)
         if arm.claim is not None and STANDARD in outputs:
             summaries[arm.name]["loss"] = loss_summary(outputs[STANDARD], outputs[arm.name])
     groups = analyse_groups(data, outputs, seed=seed)

@@ -220,10 +220,41 @@ def _exposure(data: Json, colour: str) -> alt.LayerChart:
     return _layer(_zero(), points, height=290)
 
 
+def _certified(data: Json, colour: str) -> alt.LayerChart:
+    rows = [
+        {**r, "label_y": r["row"] - 0.24, "mark_y": r["row"] + 0.16, "zero": 0,
+         "top": r["row"] - 0.02, "bottom": r["row"] + 0.34}
+        for r in data["points"]
+    ]  # fmt: skip
+    scale = alt.Scale(domain=[len(rows) - 0.5, -0.6], nice=False)
+    ends = [r[key] for r in rows for key in ("epsilon", "claimed") if r[key] is not None]
+    x_scale = alt.Scale(domain=[0, 1.05 * max([1.0, *ends])], nice=False)
+    x = alt.X("epsilon:Q", title="ε", scale=x_scale, axis=alt.Axis(grid=False))
+    y, top = alt.Y("mark_y:Q", scale=scale, axis=None), alt.Y("top:Q", scale=scale, axis=None)
+    claims = alt.Chart(_data([r for r in rows if r["claimed"] is not None]))
+    points = alt.Chart(_data(rows))
+    return _layer(
+        points.mark_rule(color=MUTED, strokeWidth=1).encode(
+            x=alt.X("zero:Q", title="ε", scale=x_scale), x2="epsilon:Q", y=y
+        ),
+        claims.mark_rule(color=INK, strokeWidth=2).encode(
+            x=alt.X("claimed:Q", title="ε", scale=x_scale), y=top, y2="bottom:Q"
+        ),
+        points.mark_point(color=colour, filled=True, size=60, shape="circle", opacity=1).encode(
+            x=x, y=y
+        ),
+        points.mark_text(align="left", baseline="middle", limit=WIDTH - 20).encode(
+            x=alt.value(2), y=alt.Y("label_y:Q", scale=scale), text="label:N"
+        ),
+        height=60 + 29 * max(1, len(rows)),
+    )
+
+
 _KINDS: dict[str, Callable[[Json, str], alt.LayerChart]] = {
     "histogram": _histogram,
     "plane": _plane,
     "trend": _trend,
     "forest": _forest,
     "exposure": _exposure,
+    "certified": _certified,
 }

@@ -14,6 +14,7 @@ import pandas as pd
 
 from audit.report.blocks import NUMBER, TEXT, section, table, text
 from audit.report.claim_section import claim_section
+from audit.report.epsilon_section import epsilon_section
 from audit.report.exposed_section import exposed_section
 from audit.report.findings import findings
 from audit.report.influence_section import influence_section
@@ -35,6 +36,8 @@ GLOSSARY = (
     ("memorization", "p_in − p_out"),
     ("trade-off bound", "the limit on p_in from the accountant's whole privacy curve; stricter "
                         "than the limit from one pair (ε, δ)"),
+    ("certified ε", "a lower bound on the true ε, from an attack that was carried out"),
+    ("canary", "a planted example that an attack looks for; in by a fair coin"),
     ("power", "the probability that the test finds a violation of the stated size if it is there"),
     ("95 % interval", "a range that contains the true value in 95 of 100 such audits"),
     ("point", "percentage point: from 97 % to 95 % are 2 points"),
@@ -63,6 +66,7 @@ def document(
     sections = [
         claim_section(run, summary),
         memorization_section(run, summary, examples),
+        epsilon_section(run, summary),
         subgroup_section(run, summary, subgroups, full_subgroups),
         exposed_section(run, summary, subgroups),
         influence_section(run, summary, influence),

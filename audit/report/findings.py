@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from audit.errors import EXIT_FINDING_FAILS, EXIT_INCONCLUSIVE, EXIT_OK
-from audit.report import check_findings, claim_findings, subgroup_findings
+from audit.report import check_findings, claim_findings, epsilon_findings, subgroup_findings
 from audit.report.claim_findings import CLAIM
 from audit.report.verdicts import finding
 from audit.report.words import (
@@ -46,6 +46,8 @@ def findings(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[Json]:
     private, arms = private_arms(summary, run), list(summary["arms"])
     found = [claim_findings.claim(arm, summary, run) for arm in private]
     found += [claim_findings.forbidden(a, summary, run) for a in arms if a not in private]
+    on_canaries = [epsilon_findings.canaries(arm, summary, run) for arm in private]
+    found += [each for each in on_canaries if each]
     found += [claim_findings.largest(arm, summary, run) for arm in private]
     found += [_delta(arm, run) for arm in private]
     if has_loss(summary, run):

@@ -13,6 +13,7 @@ import pandas as pd
 
 from audit.report.brought import ANSWERS_ALONE, AS_STATED, is_brought, not_verified
 from audit.report.check_findings import is_learner, is_reference
+from audit.report.epsilon_findings import CANARIES, canary_entry
 from audit.report.findings import CLAIM
 from audit.report.subgroup_findings import SLOPE_DIGITS, groups_words
 from audit.report.verdicts import label
@@ -41,7 +42,7 @@ _SELDOM = 0.01
 # From here on a limit on the share of right answers is hardly one.
 _MUCH = 0.9
 # Findings with a card of their own on page one, by the beginning of their id; a failed one has too.
-_CARDS = (CLAIM, "forbidden-")
+_CARDS = (CLAIM, CANARIES, "forbidden-")
 
 
 def page_one(
@@ -276,14 +277,23 @@ def _no_loss(run: Mapping[str, Any], summary: Mapping[str, Any], main: str | Non
     return said
 
 
+def _looked_at(run: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    with_canaries = [canary_entry(summary["arms"][arm]) for arm in private_arms(summary, run)]
+    if any(entry and entry["on"].startswith("gradient") for entry in with_canaries):
+        return (
+            "The steps of private training were looked at along the canaries' directions; "
+            "otherwise only the finished models' answers were tested."
+        )
+    return "Only the finished models' answers were tested, not the steps of training."
+
+
 def _not_covered(
     run: Mapping[str, Any], summary: Mapping[str, Any], examples: pd.DataFrame, main: str | None
 ) -> list[str]:
     data = run["data"]
     items = [
         "That a test finds nothing is not a proof: another example, attack, data set or model "
-        "could show more. "
-        "Only the finished models' answers were tested, not the steps of training.",
+        "could show more. " + _looked_at(run, summary),
     ]
     if not examples.exposure.notna().any():
         items.append("Attacks that guess who was in the training data, and planted test examples: "

@@ -38,6 +38,8 @@ LENGTH = 10.0
 """‖gradient‖ of a canary in clip norms: a loss can be as steep as it likes, clipping must hold."""
 # exp(80) is finite in float32.
 _LARGEST_EXPONENT = 80.0
+# Weight of the newest step in the running mean of what steps spread.
+_NEWEST = 0.1
 
 
 def most_canaries(parameters: int) -> int:
@@ -53,7 +55,8 @@ class CanaryScores:
     canaries]: Σ_t x_t, where x_t is the step's gradient sum along the canary, over the clip norm:
     1 in steps that have the canary, 0 in others, and noise of standard deviation z. ``llr``
     [models, canaries]: log-likelihood ratio of in against out, Σ_t log(1 − q + q exp((x_t − ½) /
-    z²)), for steps that are what DP-SGD says they are. Of both: higher = more likely in.
+    v_t)), for steps that are what DP-SGD says they are; v_t is z² and what real examples add to it.
+    Of both: higher = more likely in.
     """
 
     coins: Bool[np.ndarray, "models canaries"]
@@ -96,10 +99,10 @@ class Directions:
     def __init__(self, model: Model, count: int, *, seed: int, device: torch.device) -> None:
         sizes = [layer[0].numel() for layer in model.layers(torch.empty(1, model.parameters))]
         self.count = count
-        self._layers = list(_layers(sizes, count))
+        self.layers = list(_layers(sizes, count))
         rng = generator(seed, Purpose.CANARY_DIRECTIONS)
         weights = np.zeros(model.parameters, dtype=np.float32)
-        for layer in self._layers:
+        for layer in self.layers:
             full = layer.rows * layer.count
             size = full + layer.rest
             support = np.full(layer.count, layer.rows)
@@ -111,7 +114,7 @@ class Directions:
 
     def add(self, vectors: Tensor, coefficients: Tensor) -> None:
         """``vectors`` [models, ≥ parameters] += Σ_i ``coefficients`` [models, canaries] · v_i."""
-        for layer in self._layers:
+        for layer in self.layers:
             own = coefficients[:, layer.canary : layer.canary + layer.count]
             middle = layer.first + layer.rows * layer.count
             weights = self._weights[layer.first : middle].view(layer.rows, layer.count)
@@ -125,7 +128,7 @@ class Directions:
     def project(self, vectors: Tensor) -> Tensor:
         """⟨vector, v_i⟩ [models, canaries] of ``vectors`` [models, parameters]."""
         found = vectors.new_empty(len(vectors), self.count)
-        for layer in self._layers:
+        for layer in self.layers:
             own = found[:, layer.canary : layer.canary + layer.count]
             middle = layer.first + layer.rows * layer.count
             parts = vectors[:, layer.first : middle] * self._weights[layer.first : middle]
@@ -177,7 +180,8 @@ class PlantedCanaries:
         device: torch.device,
         scale: float = 1.0,
     ) -> None:
-        assert arm.clip_norm is not None and arm.noise_multiplier is not None
+        assert arm.clip_norm is not None
+        assert arm.noise_multiplier is not None
         self.arm = arm
         self.coins = fair_coins(arm.canaries, models, seed=seed)
         self._directions = Directions(model, arm.canaries, seed=seed, device=device)
@@ -190,6 +194,7 @@ class PlantedCanaries:
         self._done = 0
         self._last: Tensor | None = None
         self._velocity = torch.zeros_like(self._chosen)
+        self._seen_variance = torch.full_like(self._chosen, arm.noise_multiplier**2)
 
     def start(self, theta: Tensor) -> None:
         """Look at the parameters [models, parameters] before the first step."""
@@ -215,7 +220,8 @@ class PlantedCanaries:
         """
         assert self._last is not None, "start() comes before the first step"
         arm = self.arm
-        assert arm.clip_norm is not None and arm.noise_multiplier is not None
+        assert arm.clip_norm is not None
+        assert arm.noise_multiplier is not None
         now = self._directions.project(theta)
         velocity = (self._last - now).div_(arm.learning_rate)
         seen = velocity
@@ -227,9 +233,27 @@ class PlantedCanaries:
         sign = float(self._signs[self._done])
         seen = seen.mul(sign * arm.expected_batch_size / arm.clip_norm)
         self._total.add_(seen)
-        self._llr.add_(_log_likelihood_ratio(seen, arm.sample_rate, arm.noise_multiplier))
+        self._llr.add_(_log_likelihood_ratio(seen, arm.sample_rate, self._variance(seen)))
         self._last = now
         self._done += 1
+
+    def _variance(self, seen: Tensor) -> Tensor:
+        """Variance of a step's noise along the canaries [models, canaries]: z², or more where the
+        real examples' gradients spread more than that.
+
+        The attacker sees it: the mean square over a layer's canaries, less what those that are in
+        and selected contribute, averaged over the last steps. Without it the tails of the
+        likelihood ratio, where it is surest, would be wrong.
+        """
+        arm = self.arm
+        assert arm.noise_multiplier is not None
+        expected = arm.noise_multiplier**2
+        for layer in self._directions.layers:
+            here = slice(layer.canary, layer.canary + layer.count)
+            square = seen[:, here].square().mean(dim=1, keepdim=True)
+            own = self._seen_variance[:, here]
+            own.lerp_((square - arm.sample_rate / 2).expand_as(own), _NEWEST)
+        return self._seen_variance.clamp(min=expected)
 
     def scores(self) -> CanaryScores:
         """What was seen until now."""
@@ -260,9 +284,9 @@ def clipped(norm: float, clip_norm: float) -> float:
     return norm * min(1.0, clip_norm / (norm + CLIP_EPS))
 
 
-def _log_likelihood_ratio(x: Tensor, q: float, z: float) -> Tensor:
-    """log of (1 − q) N(0, z²) + q N(1, z²) over N(0, z²) at ``x``."""
-    exponent = (x - 0.5).div_(z**2)
+def _log_likelihood_ratio(x: Tensor, q: float, variance: Tensor) -> Tensor:
+    """log of (1 − q) N(0, v) + q N(1, v) over N(0, v) at ``x``."""
+    exponent = (x - 0.5).div_(variance)
     if q == 1.0:
         return exponent
     return exponent.clamp_(max=_LARGEST_EXPONENT).expm1_().mul_(q).log1p_()

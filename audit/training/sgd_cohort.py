@@ -29,7 +29,6 @@ from audit.training.opacus_loop import (
 )
 
 
-
 @dataclass(frozen=True)
 class Trained:
     """Outputs on the training and the test set, models that diverged, the cross-check and the

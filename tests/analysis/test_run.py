@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from audit.accounting import PrivacyCurve
-from audit.analysis import AnalysedArm, ArmOutputs, analyse
+from audit.analysis import AnalysedArm, ArmOutputs, Coins, analyse
 from audit.claims import Claim, make_claim
 from audit.data.dataset import Dataset, Grouping
 
@@ -52,6 +52,7 @@ def test_a_standard_arm_alone_is_held_against_the_epsilon_asked_about():
         claim(0.5),
         data(),
         {"standard": outputs(memorizes=True)},
+        coins=Coins("poisson", 0.7),
         seed=0,
     )
     arm = found.summary["arms"]["standard"]
@@ -69,7 +70,7 @@ def test_a_standard_arm_alone_is_held_against_the_epsilon_asked_about():
 def test_a_claim_without_a_curve_is_tested_as_epsilon_and_delta():
     arms = [AnalysedArm("standard"), AnalysedArm("dp-0.5", claim(0.5))]
     both = {"standard": outputs(memorizes=True), "dp-0.5": outputs(memorizes=False, right=0.8)}
-    found = analyse(arms, claim(0.5), data(), both, seed=0)
+    found = analyse(arms, claim(0.5), data(), both, coins=Coins("poisson", 0.7), seed=0)
     standard, private = (found.summary["arms"][a.name] for a in arms)
     assert (standard["n_refuted"], private["n_refuted"]) == (1, 0)
     assert (private["epsilon"], private["delta"]) == (0.5, 1e-3)
@@ -88,6 +89,7 @@ def test_a_private_arm_alone_has_no_loss_and_a_trend_of_its_own_memorization():
         claim(2.0),
         data(),
         {"dp-2": outputs(memorizes=False)},
+        coins=Coins("poisson", 0.7),
         seed=0,
     )
     assert "loss" not in found.summary["arms"]["dp-2"]
@@ -104,6 +106,7 @@ def test_a_planted_curve_that_is_too_strict_is_refuted_beside_a_claim_that_is_no
         claim(8.0),
         data(),
         {"dp-8": outputs(memorizes=True)},
+        coins=Coins("poisson", 0.7),
         seed=0,
     )
     arm = found.summary["arms"]["dp-8"]

@@ -1,0 +1,212 @@
+"""Empirical ε of an arm: what each procedure certifies, and whether it refutes the claim."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from audit.claims import ALPHA, Claim
+from audit.config import CanaryKind, Design
+from audit.estimates.coin_audit import CoinAudit, audit_coins
+from audit.estimates.coin_power import certifiable_epsilon, would_refute
+from audit.estimates.dp_test import DpTest
+from audit.estimates.epsilon import certified_epsilon
+from audit.estimates.memorization import Memorization
+from audit.estimates.tradeoff import curve_profile, dp_profile
+
+WITNESS, EXAMPLES, CANARIES = "witness", "examples", "canaries"
+_FDP = "Mahloujifar, Melis & Chaudhuri 2024; Steinke, Nasr & Jagielski 2023"
+_GAUSSIAN = "the trade-off function is that of a Gaussian mechanism"
+_POOLED = "pooled one-run audit (f-DP)"
+
+
+@dataclass(frozen=True)
+class CanaryOutputs:
+    """What all models of an arm say of their canaries, in order of models.
+
+    ``coins``: who was in. ``statistic``: a score whose distribution is fitted: margins on planted
+    examples, sums of projections of gradient canaries. ``llr``: log-likelihood ratio of gradient
+    canaries; None of others. ``copies``: rows of each planted example.
+    """
+
+    kind: CanaryKind
+    coins: Bool[np.ndarray, "models canaries"]
+    statistic: Float[np.ndarray, "models canaries"]
+    llr: Float[np.ndarray, "models canaries"] | None = None
+    copies: int = 1
+
+
+@dataclass(frozen=True)
+class Coins:
+    """How membership was drawn: the design, and P[in] where it was fixed before drawing."""
+
+    design: Design
+    p: float | None
+
+
+def empirical_epsilon(
+    mem: Memorization,
+    test: DpTest,
+    membership: Bool[np.ndarray, "models n"],
+    margin: Float[np.ndarray, "models n"] | None,
+    canaries: CanaryOutputs | None,
+    *,
+    coins: Coins,
+    claim: Claim | None,
+    judged_by: Claim,
+) -> dict[str, Any]:
+    """Every procedure on one arm, as in results/summary.json.
+
+    ``claim``: the arm's own; without one nothing can be refuted, and ε is certified at the δ of
+    ``judged_by``. The headline is fixed beforehand: canaries where there are any, else the training
+    examples, else the witness bound.
+    """
+    delta = (claim or judged_by).delta
+    found = [
+        _witness(mem, test, claim, judged_by),
+        _on_examples(membership, margin, coins, claim, delta),
+    ]
+    if canaries is not None:
+        found.append(_on_canaries(canaries, claim, delta))
+    known = [entry["id"] for entry in found if entry["epsilon"] is not None]
+    headline = next((i for i in (CANARIES, EXAMPLES, WITNESS) if i in known), None)
+    return {"delta": delta, "headline": headline, "procedures": found}
+
+
+def _witness(
+    mem: Memorization, test: DpTest, claim: Claim | None, judged_by: Claim
+) -> dict[str, Any]:
+    bound = certified_epsilon(
+        mem.n_in, mem.correct_in, mem.n_out, mem.correct_out, delta=judged_by.in_out_delta
+    )
+    return {
+        "id": WITNESS,
+        "procedure": "witness bound",
+        "source": "exact test of four inequalities per example, Bonferroni over all",
+        "on": "training examples",
+        "threat": "black box: right or wrong",
+        "epsilon": bound.to_json(),
+        "assumes": None,
+        "coins": None,
+        "guesses": None,
+        "correct": None,
+        "alpha": ALPHA,
+        "refutes_claim": None if claim is None else test.n_refuted > 0,
+        "why_not": None if np.isfinite(bound.value) else "no example was both in and out",
+    }
+
+
+def _on_examples(
+    membership: np.ndarray,
+    margin: np.ndarray | None,
+    coins: Coins,
+    claim: Claim | None,
+    delta: float,
+) -> dict[str, Any]:
+    why_not = None
+    if coins.design == "fixed":
+        why_not = "in subsets of a fixed size memberships are not independent coins"
+    elif margin is None:
+        why_not = "there are no margins"
+    elif coins.p is None:
+        why_not = "the probability of being in was not stated"
+    found = None
+    if why_not is None and margin is not None and coins.p is not None:
+        found = audit_coins(
+            membership, p=coins.p, delta=delta, statistic=margin, **_tested(claim), alpha=ALPHA
+        )
+    what = {
+        "id": EXAMPLES,
+        "on": "training examples",
+        "threat": "black box: margins",
+        "score": "likelihood ratio of Gaussians fitted on the other half of the models (LiRA)",
+    }
+    return _entry(what, found, why_not)
+
+
+def _on_canaries(canaries: CanaryOutputs, claim: Claim | None, delta: float) -> dict[str, Any]:
+    gradient = canaries.kind == "gradient"
+    tested: dict[str, Any] = _tested(claim)
+    at = delta
+    if canaries.copies > 1:
+        # c copies in or out together are c neighbours away (Dwork & Roth 2014, Theorem 2.2).
+        base = claim.epsilon if claim is not None else None
+        at = delta if base is None else group_delta(base, delta, canaries.copies)
+        tested = {} if base is None else {"claim": (canaries.copies * base, at)}
+    found = audit_coins(
+        canaries.coins,
+        p=0.5,
+        delta=at,
+        statistic=canaries.statistic,
+        llr=canaries.llr,
+        **tested,
+        alpha=ALPHA,
+    )
+    what = {
+        "id": CANARIES,
+        "on": f"{canaries.kind} canaries",
+        "threat": "white box: every step" if gradient else "black box: margins",
+        "score": "likelihood ratio of the steps, and a Gaussian fitted on the other half"
+        if gradient
+        else "likelihood ratio of Gaussians fitted on the other half of the models (LiRA)",
+        "copies": canaries.copies,
+    }
+    entry = _entry(what, found, found.why_not)
+    if claim is not None and canaries.copies == 1:
+        entry |= _power(canaries.coins.size, claim)
+    return entry
+
+
+def group_delta(epsilon: float, delta: float, copies: int) -> float:
+    """δ of a group of ``copies`` under (ε, δ): δ (e^{cε} − 1)/(e^ε − 1), at most 1."""
+    return float(min(0.999, delta * np.exp(epsilon * np.arange(copies)).sum()))
+
+
+def _tested(claim: Claim | None) -> dict[str, Any]:
+    """What of a claim speaks about coins, which add or remove one example."""
+    if claim is None or claim.adjacency != "add_remove":
+        return {}
+    own: dict[str, Any] = {"claim": (claim.epsilon, claim.delta)}
+    if claim.curve is not None and claim.in_out_epsilon == claim.epsilon:
+        own["claim_curve"] = (claim.curve.epsilon, claim.curve.delta)
+    return own
+
+
+def _entry(what: dict[str, Any], found: CoinAudit | None, why_not: str | None) -> dict[str, Any]:
+    entry = {"procedure": _POOLED, "source": _FDP, "assumes": _GAUSSIAN, **what}
+    if found is None:
+        return {**entry, "epsilon": None, "refutes_claim": None, "why_not": why_not}
+    told = found.to_json()
+    if not np.isfinite(found.epsilon.value):
+        told |= {"epsilon": None, "epsilon_any": None}
+    curve, bare = told["refutes_claim"], told["refutes_epsilon_delta"]
+    refutes = None if curve is None and bare is None else bool(curve or bare)
+    if told["epsilon"] is None:
+        refutes = None
+    return {**entry, **told, "refutes_curve": curve, "refutes_claim": refutes}
+
+
+def _power(coins: int, claim: Claim) -> dict[str, Any]:
+    """What the best attack could certify of the claim itself, and whether twice its ε would show.
+
+    Both from the coins' number alone, at 80 % power.
+    """
+    if coins == 0 or not 0 < claim.delta < 1:
+        return {}
+    profile = (
+        dp_profile(claim.epsilon, claim.delta)
+        if claim.curve is None or claim.in_out_epsilon != claim.epsilon
+        else curve_profile(claim.curve.epsilon, claim.curve.delta)
+    )
+    twice = 2 * claim.epsilon
+    return {
+        "certifiable": certifiable_epsilon(
+            coins, epsilon=claim.epsilon, delta=claim.delta, alpha=ALPHA
+        ),
+        "would_refute_twice": would_refute(
+            coins, profile, epsilon=twice, delta=claim.delta, alpha=ALPHA
+        ),
+    }

@@ -1,0 +1,113 @@
+"""How many coins can be guessed from the outcome of an f-DP mechanism (docs/method-one-run.md).
+
+The one-run audit of Mahloujifar, Melis & Chaudhuri (2024, Theorem 3.2 and Algorithm 3): the number
+of correct guesses about independent coins is bounded by the whole trade-off function, not by one
+(ε, δ). Coins of several independent trainings are coins of one mechanism, and count together.
+"""
+
+from __future__ import annotations
+
+from audit.errors import BadInput
+from audit.estimates.tradeoff import (
+    CoinGame,
+    Profile,
+    curve_profile,
+    dp_profile,
+    gaussian_epsilon,
+    gaussian_profile,
+)
+
+__all__ = ["certified_epsilon_any", "certified_mu", "curve_profile", "fdp_epsilon", "refuted"]
+_LARGEST = 64.0
+_HALVINGS = 18
+
+
+def refuted(
+    profile: Profile, *, coins: int, guesses: int, correct: int, level: float, p: float = 0.5
+) -> bool:
+    """Whether ``correct`` of exactly ``guesses`` guesses about ``coins`` coins refute a guarantee.
+
+    A mechanism that keeps it gets so many right with probability at most ``level``. The recursion
+    goes down from c correct guesses: r and l are the masses P[guessed and right] and P[guessed and
+    wrong], per coin, on the event that at least i guesses are right; they outgrow what exactly
+    ``guesses`` guesses can weigh if the event is too rare under the guarantee.
+
+    Raises:
+        BadInput: impossible counts.
+    """
+    _check(coins, guesses, correct, level)
+    if guesses == 0:
+        return False
+    game = CoinGame(profile, p)
+    right, wrong = level * correct / coins, level * (guesses - correct) / coins
+    most = guesses / coins
+    for i in range(correct - 1, -1, -1):
+        needed = game.least_wrong(right)
+        if needed <= wrong:
+            # Nothing can change any more further down.
+            return right + wrong >= most
+        right += i / (guesses - i) * (needed - wrong)
+        wrong = needed
+        if right + wrong >= most:
+            return True
+    return right + wrong >= most
+
+
+def certified_mu(*, coins: int, guesses: int, correct: int, level: float, p: float = 0.5) -> float:
+    """The largest μ for which μ-GDP is refuted; 0 where not even μ = 0 is."""
+
+    def refutes(mu: float) -> bool:
+        profile = gaussian_profile(mu)
+        return refuted(profile, coins=coins, guesses=guesses, correct=correct, level=level, p=p)
+
+    return _largest(refutes)
+
+
+def fdp_epsilon(
+    *, coins: int, guesses: int, correct: int, delta: float, level: float, p: float = 0.5
+) -> float:
+    """Lower bound on ε at ``delta`` of a mechanism whose trade-off function is Gaussian.
+
+    Holds with probability ≥ 1 − ``level``; 0 where nothing is refuted.
+    """
+    mu = certified_mu(coins=coins, guesses=guesses, correct=correct, level=level, p=p)
+    return gaussian_epsilon(mu, delta)
+
+
+def certified_epsilon_any(
+    *, coins: int, guesses: int, correct: int, delta: float, level: float, p: float = 0.5
+) -> float:
+    """The same for any mechanism: the largest ε for which (ε, ``delta``)-DP is refuted."""
+
+    def refutes(epsilon: float) -> bool:
+        profile = dp_profile(epsilon, delta)
+        return refuted(profile, coins=coins, guesses=guesses, correct=correct, level=level, p=p)
+
+    return _largest(refutes)
+
+
+def _largest(refutes) -> float:
+    """Largest argument ≥ 0 that is refuted, rounded down."""
+    if not refutes(0.0):
+        return 0.0
+    low, high = 0.0, 0.5
+    while refutes(high):
+        low, high = high, 2 * high
+        if high > _LARGEST:
+            return low
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if refutes(middle) else (low, middle)
+    return low
+
+
+def _check(coins: int, guesses: int, correct: int, level: float) -> None:
+    if not 0 <= correct <= guesses <= coins:
+        raise BadInput(
+            "correct, guesses, coins",
+            (correct, guesses, coins),
+            "must satisfy 0 ≤ correct ≤ guesses ≤ coins",
+            "Check the counts",
+        )
+    if not 0 < level < 1:
+        raise BadInput("level", level, "must be between 0 and 1", "Use 0.05")

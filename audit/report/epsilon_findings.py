@@ -1,0 +1,90 @@
+"""Findings about empirical ε: does what planted canaries certify fit the claim?
+
+The claim itself is tested on the training examples too (:mod:`audit.report.claim_findings`); a
+canary test is another test, on other examples, with its own 5 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from audit.report.verdicts import finding
+from audit.report.words import Json, arm_words, count, finite, general, number, part, percent
+
+CANARIES = "canaries-"
+
+
+def procedures(result: Mapping[str, Any]) -> list[Json]:
+    """The procedures of an arm, as in summary.json; [] where none was made."""
+    return list((result.get("empirical_epsilon") or {}).get("procedures") or [])
+
+
+def canary_entry(result: Mapping[str, Any]) -> Json | None:
+    """What was found on canaries; None where none were planted."""
+    return next((entry for entry in procedures(result) if entry["id"] == "canaries"), None)
+
+
+def canaries(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Json | None:
+    """Does a private arm keep its claim on planted canaries? None where there are none."""
+    result = summary["arms"][arm]
+    entry = canary_entry(result)
+    if entry is None:
+        return None
+    facts = run["arms"][arm]
+    copies = entry.get("copies") or 1
+    epsilon = part(entry.get("epsilon"), "value")
+    claimed = f"ε = {general(facts['epsilon'])}"
+    allowed = facts["epsilon"] * copies
+    certified = "nothing" if epsilon is None else f"ε ≥ {number(epsilon, 2)}"
+    seen = (
+        f"From {count(entry.get('correct'))} of {count(entry.get('guesses'))} guesses that were "
+        f"right ({entry['on']}, {count(entry.get('coins'))} fair coins over all models) the audit "
+        f"certifies {certified}"
+    )
+    power = ""
+    if finite(entry.get("certifiable")):
+        power = (
+            f" Of a mechanism that is exactly {claimed} the best attack would certify "
+            f"{number(entry['certifiable'], 2)}."
+        )
+    verdict = "could_not_tell"
+    if entry.get("refutes_claim"):
+        verdict = "violates"
+        text = f"{seen}: more than the claim of ε = {general(allowed)} allows."
+        if copies > 1:
+            text += f" ({claimed} for one example; each canary has {copies} copies.)"
+    elif epsilon is None or entry.get("refutes_claim") is None:
+        text = f"The canaries could not tell: {entry.get('why_not') or 'nothing could be tested'}."
+    elif entry.get("would_refute_twice"):
+        verdict = "consistent"
+        text = (
+            f"{seen}, which fits the claim of {claimed}.{power} Twice the claimed ε would have "
+            "been refuted with 80 % power. This is not a proof."
+        )
+    else:
+        text = (
+            f"{seen}, which does not contradict {claimed}; but so few coins could not show a "
+            f"violation by the factor of two with 80 % power.{power}"
+        )
+    return finding(
+        f"{CANARIES}{arm}",
+        f"Does {arm_words(arm, run)} keep its claim on planted canaries?",
+        text,
+        verdict,
+        f"{entry['procedure']} ({entry['source']}); {entry['score']}; guesses about the surest "
+        "20, 5 and 1.25 % of the coins, Bonferroni over these and over scores; certified ε: "
+        f"{entry['assumes']}. The claim: the accountant's whole curve, and the bare (ε, δ)",
+        estimate=entry.get("epsilon"),
+        threshold=allowed,
+        fails=verdict == "violates",
+        inconclusive=verdict == "could_not_tell",
+    )
+
+
+def guessed_right(entry: Mapping[str, Any]) -> str:
+    """ "2,486 of 2,500 (99.4 %)", or a dash where nothing is guessed."""
+    if not entry.get("guesses"):
+        return "–"
+    share = entry["correct"] / entry["guesses"]
+    return f"{count(entry['correct'])} of {count(entry['guesses'])} ({percent(share)})"
