@@ -17,7 +17,16 @@ from jaxtyping import Int
 
 from audit.claims import ALPHA, STANDARD, Claim
 from audit.estimates.bounds import Bound, curve_bound, dp_bound, line_bound
-from audit.estimates.epsilon_power import models_for_witness, witness_epsilon
+from audit.estimates.coin_audit import FEWEST_MODELS_TO_FIT
+from audit.estimates.epsilon_power import (
+    IdealAttack,
+    gaussian_curve_bound,
+    ideal_attack,
+    models_for_pooled,
+    models_for_witness,
+    pooled_epsilon,
+    witness_epsilon,
+)
 from audit.estimates.influence_power import models_for_influence, smallest_influence
 from audit.estimates.power import ENOUGH_POWER, Form, smallest_number_of_models, smallest_p_in
 from audit.estimates.result import to_json_number
@@ -54,13 +63,16 @@ class Groups:
 class Design:
     """What the power of a run depends on, beside the number of models.
 
-    ``claims``: of the private arms by name; ``judged_by``: of the arms that claim nothing.
+    ``poisson``: whether memberships are independent coins; ``canaries``: gradient canaries of each
+    model by arm. ``claims``: of the private arms by name; ``judged_by``: of the arms that claim nothing.
     ``variance``: of the paired losses; ``variance_from``: where it comes from, in words.
     """
 
     n: int
     n_test: int
     p: float
+    poisson: bool
+    canaries: Mapping[str, int]
     claims: Mapping[str, Claim]
     judged_by: Claim
     groups: Sequence[Groups]
@@ -83,7 +95,7 @@ def power_tables(design: Design, models: Sequence[int]) -> Record:
         "influence": influence(design, models) if design.n_test else [],
         "difference": difference(design, models),
         "equivalence": equivalence(design, models),
-        "epsilon": witness(design, models),
+        "epsilon": [*witness(design, models), *pooled(design, models)],
         "loss_variance": {
             **{key: to_json_number(value) for key, value in vars(design.variance).items()},
             "from": design.variance_from,
@@ -171,6 +183,98 @@ def witness(design: Design, models: Sequence[int]) -> list[Record]:
              "delta": delta, "rows": rows}]  # fmt: skip
 
 
+def pooled(design: Design, models: Sequence[int]) -> list[Record]:
+    """The ε that the pooled one-run audit certifies, per private arm: of gradient canaries, and of
+    the training examples, under the ideal attack on the claimed mechanism."""
+    return [
+        {
+            **game.words(),
+            "rows": [
+                {"models": k, "epsilon": to_json_number(game.certified(k))} for k in models
+            ],
+        }
+        for game in _games(design)
+    ]
+
+
+@dataclass(frozen=True)
+class _Game:
+    """The coins of one arm that can be guessed: each at P[in] = ``p``, ``per_model`` of them.
+
+    ``fitted``: scores are fitted on one half of the models and used on the other, so a test has
+    half of the coins; each half then has half of the level, as each of two scores has.
+    """
+
+    arm: str
+    on: str
+    claim: Claim
+    attack: IdealAttack
+    p: float
+    per_model: int
+    fitted: bool
+
+    def words(self) -> Record:
+        return {
+            "procedure": "pooled one-run bound (f-DP)",
+            "arm": self.arm,
+            "on": self.on,
+            "delta": self.claim.delta,
+            "coins_per_model": self.per_model,
+        }
+
+    def level(self, models: int) -> float:
+        return ALPHA if models < FEWEST_MODELS_TO_FIT else ALPHA / 2
+
+    def coins(self, models: int) -> int:
+        return models * self.per_model // (2 if self.fitted else 1)
+
+    def certified(self, models: int) -> float:
+        if self.fitted and models < FEWEST_MODELS_TO_FIT:
+            return math.nan
+        return pooled_epsilon(
+            self.attack,
+            self.coins(models),
+            p=self.p,
+            delta=self.claim.delta,
+            level=self.level(models),
+        )
+
+    def needed(self, epsilon: float) -> int | None:
+        return models_for_pooled(
+            epsilon,
+            self.attack,
+            self.per_model / (2 if self.fitted else 1),
+            p=self.p,
+            delta=self.claim.delta,
+            level=ALPHA / 2,
+            fewest=FEWEST_MODELS_TO_FIT if self.fitted else 1,
+        )
+
+
+def _games(design: Design) -> list[_Game]:
+    """Coins of every private arm whose claim adds or removes one example."""
+    found = []
+    for arm, claim in design.claims.items():
+        if claim.adjacency != "add_remove" or not 0 < claim.delta < 1:
+            continue
+        # Under `fixed` inclusion the curve is that of a swap; canaries are coins all the same.
+        own = claim.curve is not None and claim.in_out_epsilon == claim.epsilon
+        bound = (
+            curve_bound(claim.curve.epsilon, claim.curve.delta)
+            if own and claim.curve is not None
+            else gaussian_curve_bound(claim.epsilon, claim.delta)
+        )
+        if design.canaries.get(arm):
+            attack = ideal_attack(bound, 0.5)
+            on = f"gradient canaries of {arm}"
+            found.append(_Game(arm, on, claim, attack, 0.5, design.canaries[arm], False))
+        if design.poisson:
+            attack = ideal_attack(bound, design.p)
+            on = f"training examples of {arm}"
+            found.append(_Game(arm, on, claim, attack, design.p, design.n, True))
+    return found
+
+
 def wanted_excess(design: Design, size: float) -> list[Record]:
     """Models that find an example whose p_in exceeds what a claim allows by ``size``."""
     claims = dict(design.claims) or {STANDARD: design.judged_by}
@@ -242,7 +346,7 @@ def wanted_difference(design: Design, size: float, models: int) -> list[Record]:
 
 
 def wanted_epsilon(design: Design, epsilon: float) -> list[Record]:
-    """Models with which ``epsilon`` is certified by one example memorized outright."""
+    """Models with which ``epsilon`` is certified, per procedure."""
     delta = design.judged_by.in_out_delta
     level = ALPHA / (4 * design.n)
     models = models_for_witness(epsilon, design.p, level, delta)
@@ -255,7 +359,20 @@ def wanted_epsilon(design: Design, epsilon: float) -> list[Record]:
             if line_bound(epsilon, delta)(np.array([0.01]))[0] >= 0.99
             else "more than a million would be needed"
         )
-    return [record]
+    answers = [record]
+    for game in _games(design):
+        needed = game.needed(epsilon)
+        answer: Record = {**game.words(), "models": needed}
+        if needed is None:
+            answer["why"] = (
+                f"{game.arm} claims ε = {game.claim.epsilon:g}, and a lower bound does not exceed "
+                "the truth"
+                if epsilon >= game.claim.epsilon
+                else "this procedure does not reach it, however many coins there are, even of a "
+                "mechanism that is exactly as bad as its claim"
+            )
+        answers.append(answer)
+    return answers
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,8 @@ def _design(plan: Plan, data: Dataset, tried: list[ArmTrial]) -> Design:
         n=len(data.y_train),
         n_test=len(data.y_test),
         p=plan.config.inclusion_probability,
+        poisson=plan.config.design == "poisson",
+        canaries={arm.name: arm.arm.canaries for arm in plan.arms if isinstance(arm.arm, Arm)},
         claims={arm.name: arm.claim for arm in plan.arms if arm.claim is not None},
         judged_by=plan.judged_by,
         groups=[Groups(g.name, g.test_counts()) for g in data.groupings]

@@ -9,13 +9,17 @@ coin as exposed as the claim allows: real attacks certify less.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 from scipy import stats
 
-from audit.estimates.bounds import Bound, line_bound
+from audit.estimates.bounds import Bound, curve_bound, line_bound
+from audit.estimates.coin_audit import GUESSED, guess_numbers
+from audit.estimates.one_run_fdp import certified_mu, refuted
 from audit.estimates.power import ENOUGH_POWER, MOST_MODELS, Form, average_power
+from audit.estimates.tradeoff import gaussian_epsilon, gaussian_mu, gaussian_profile
 
 _FISHER = Form(exact=False)
 _SLICES = 1
@@ -120,3 +124,67 @@ def ideal_attack(bound: Bound, p: float) -> IdealAttack:
     confidence = np.maximum(out, inside)[real] / share[real]
     order = np.argsort(-confidence, kind="stable")
     return IdealAttack(confidence[order], share[real][order])
+
+
+def gaussian_curve_bound(epsilon: float, delta: float) -> Bound:
+    """The trade-off bound of the Gaussian mechanism that is exactly (``epsilon``, ``delta``)-DP."""
+    grid = np.linspace(0.0, max(1.0, 3 * epsilon), 401)
+    return curve_bound(grid, gaussian_profile(gaussian_mu(epsilon, delta))(np.exp(grid)))
+
+
+def pooled_epsilon(
+    attack: IdealAttack, coins: int, *, p: float, delta: float, level: float
+) -> float:
+    """ε that the pooled one-run audit certifies of ``attack`` with 80 % power, at least.
+
+    ``level``: of the score; each number of guesses gets its share of it, and the best of them is
+    certified (:func:`audit.estimates.coin_audit.audit_coins`). Right guesses count as independent.
+    """
+    rows = _expected(attack, coins, level)
+    mu = max((certified_mu(**counts, p=p) for counts in rows), default=0.0)
+    return gaussian_epsilon(mu, delta)
+
+
+def models_for_pooled(
+    epsilon: float,
+    attack: IdealAttack,
+    coins_per_model: float,
+    *,
+    p: float,
+    delta: float,
+    level: float,
+    fewest: int = 1,
+) -> int | None:
+    """Fewest models (to 2 %, at least ``fewest``) with which ``epsilon`` is certified with 80 %
+    power; None if not by a million."""
+    profile = gaussian_profile(gaussian_mu(epsilon, delta))
+
+    def enough(models: int) -> bool:
+        rows = _expected(attack, int(models * coins_per_model), level)
+        return any(refuted(profile, **counts, p=p) for counts in rows)
+
+    high = fewest
+    low = high - 1
+    while not enough(high):
+        if high >= MOST_MODELS:
+            return None
+        low, high = high, min(2 * high, MOST_MODELS)
+    while high - low > max(1, high // 50):
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _expected(attack: IdealAttack, coins: int, level: float) -> list[dict[str, Any]]:
+    """What is reached with 80 % probability at each number of guesses."""
+    if coins < 1:
+        return []
+    return [
+        {
+            "coins": coins,
+            "guesses": guesses,
+            "correct": attack.likely_correct(coins, guesses),
+            "level": level / len(GUESSED),
+        }
+        for guesses in guess_numbers(coins)
+    ]
