@@ -147,7 +147,7 @@ def _hardware(device: str) -> dict[str, object]:
     return {**provenance.hardware(device, cores() if device == "cpu" else 1), "gpu": gpu}
 
 
-def _device(config: RunConfig) -> str:
+def training_device(config: RunConfig) -> str:
     if not is_learner(config.model):
         return resolve_device(config.device)
     if config.device not in ("auto", "cpu"):
@@ -186,7 +186,7 @@ def run(
     if data is None:
         listener.stage("loading data")
         data = load_data(config)
-    device = _device(config)
+    device = training_device(config)
     listener.stage("planning")
     plan = make_plan(config, data, device=device)
     with RunDirectory(out) as store:
