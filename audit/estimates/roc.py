@@ -227,11 +227,15 @@ class _Tables:
             half = float(unanimous_error(np.array([n]), confidence=confidence)[0])
             half *= max(value, 1 - value)
             return Estimate(value, max(0.0, value - half), min(1.0, value + half), n)
-        error = np.array([np.sqrt(spread) / inner])
-        ends = student(
-            np.array([np.log(value / (1 - value))]), error, np.array([n - 1.0]),
-            confidence=confidence,
-        )  # fmt: skip
+        degrees = np.array([n - 1.0])
+        error = np.sqrt(spread) / inner
+        if error > 1:
+            # Too rough for the logit's slope at the value to speak for the whole interval.
+            ends = student(np.array([value]), np.sqrt([spread]), degrees, confidence=confidence)
+            low, high = (float(np.clip(end[0], 0, 1)) for end in ends)
+            return Estimate(value, low, high, n)
+        logit = np.array([np.log(value / (1 - value))])
+        ends = student(logit, np.array([error]), degrees, confidence=confidence)
         low, high = (float(1 / (1 + np.exp(-end[0]))) for end in ends)
         return Estimate(value, low, high, n)
 
