@@ -155,7 +155,8 @@ class _Tables:
         above = np.cumsum(counts[:, :, ::-1], axis=2)
         # Models without any defined cell say nothing and are no units.
         used = above[:, :, -1].sum(axis=0) > 0
-        return cls(*np.pad(above[:, used], ((0, 0), (0, 0), (1, 0))), shared_fits)
+        above_in, above_out = np.pad(above[:, used], ((0, 0), (0, 0), (1, 0)))
+        return cls(above_in, above_out, shared_fits)
 
     @property
     def models(self) -> int:
