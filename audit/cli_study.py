@@ -22,6 +22,7 @@ from audit.cli_options import (
     TestFraction,
     names,
 )
+from audit.config import PLANTS
 from audit.errors import BadInput
 
 
@@ -95,6 +96,14 @@ class StudyOptions:
             "ood (another distribution) or duplicates (4 copies)."
         ),
     ] = None
+    plant: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BUG",
+            help="Plant a bug in the private training, to see whether the audit notices: "
+            f"{', '.join(PLANTS)}. Never for a report that anyone relies on.",
+        ),
+    ] = None
     clusters_per_class: Clusters = None
     test_fraction: TestFraction = None
     data_root: DataRoot = None
@@ -127,6 +136,7 @@ class StudyOptions:
             "inclusion_probability": self.p,
             "canaries": self.canaries,
             "canary_kind": self.canary_kind,
+            "plant": self.plant,
             "clusters_per_class": self.clusters_per_class,
             "test_fraction": self.test_fraction,
             "data_root": str(self.data_root) if self.data_root else None,

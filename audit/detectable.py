@@ -189,9 +189,7 @@ def pooled(design: Design, models: Sequence[int]) -> list[Record]:
     return [
         {
             **game.words(),
-            "rows": [
-                {"models": k, "epsilon": to_json_number(game.certified(k))} for k in models
-            ],
+            "rows": [{"models": k, "epsilon": to_json_number(game.certified(k))} for k in models],
         }
         for game in _games(design)
     ]

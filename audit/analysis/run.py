@@ -19,6 +19,7 @@ from audit.analysis.arms import (
 )
 from audit.analysis.empirical import Coins
 from audit.analysis.groups import analyse_groups
+from audit.analysis.power import run_power
 from audit.claims import STANDARD, Claim
 from audit.data.dataset import Dataset
 from audit.results import Results
@@ -47,13 +48,16 @@ def analyse(
         summaries[arm.name] = arm_summary(arm, outputs[arm.name], found[arm.name], coins)
         if arm.claim is not None and STANDARD in outputs:
             summaries[arm.name]["loss"] = loss_summary(outputs[STANDARD], outputs[arm.name])
-    groups = analyse_groups(data, outputs, seed=seed)
+    groups = analyse_groups(
+        data, outputs, {name: estimates.exposure for name, estimates in found.items()}, seed=seed
+    )
     summary = {
         "models": len(outputs[arms[0].name].membership),
         "arms": summaries,
         "trends": groups.trends,
         "disparity": groups.disparity,
         "fairlearn": groups.rates,
+        "power": run_power(arms, judged_by, data, outputs, coins),
     }
     return Results(
         examples=pd.concat(
