@@ -17,6 +17,7 @@ import typer
 from audit import __version__
 from audit.cli_estimate import estimate
 from audit.cli_options import Clusters, DataRoot, Label, Seed, Subgroups, TestFraction, names
+from audit.cli_plan import plan
 from audit.cli_run import run
 from audit.errors import EXIT_INTERNAL, EXIT_OK, AuditError, BadInput
 
@@ -53,6 +54,7 @@ def _main(
 
 
 app.command()(run)
+app.command()(plan)
 
 
 @app.command()

@@ -28,6 +28,13 @@ Adjacency = Literal["add_remove", "replace_one"]
 """The neighbours that a privacy claim speaks about."""
 CanaryKind = Literal["gradient", "mislabeled", "ood", "duplicates"]
 """What is planted; see :mod:`audit.training.gradient_canaries` and :mod:`audit.data.canaries`."""
+PLANTS = (
+    *("noise_for_mean", "microbatch_clipping", "no_clipping", "no_noise", "clip_norm_ignored"),
+    *("same_noise_every_step", "same_noise_every_model", "noise_missing_on_layer"),
+    *("plain_gradient_added", "shuffled_batches", "normaliser_of_subset"),
+    *("sampling_rate_misreported", "batch_statistics"),
+)
+"""Bugs that can be planted in private training; see :mod:`audit.training.plants`."""
 
 
 class _Strict(BaseModel):
@@ -112,6 +119,7 @@ class RunConfig(_Strict):
     cohort_size: int | Auto = "auto"
     canaries: int | Auto = "auto"
     canary_kind: CanaryKind = "gradient"
+    plant: str | None = None
     standard: Settings | None = None
     dp: Settings | None = None
     # How and where to execute; these do not change what is estimated.
@@ -136,6 +144,13 @@ class RunConfig(_Strict):
     def _canaries(cls, value: int | str) -> int | str:
         if isinstance(value, int) and not 0 <= value <= 1_000_000:
             raise ValueError("must be between 0 and 1,000,000, or auto")
+        return value
+
+    @field_validator("plant")
+    @classmethod
+    def _plant(cls, value: str | None) -> str | None:
+        if value is not None and value not in PLANTS:
+            raise ValueError(f"must be one of {', '.join(PLANTS)} (docs/planted-bugs.md)")
         return value
 
     @field_validator("epsilon")

@@ -19,6 +19,7 @@ from audit.errors import BadInput
 from audit.pipeline import RunOutcome
 from audit.plan import Plan
 from audit.report.console import summary_lines
+from audit.report.planted import planted_words
 from audit.results import Results
 
 _out = Console(highlight=False)
@@ -72,6 +73,8 @@ class RunDisplay:
             f"{len(plan.arms)} arms × {plan.models} models ({plan.model.describe()})"
             + (f", {resumed} trained before" if resumed else "")
         )
+        if plan.config.plant is not None:
+            self.stage(planted_words(plan.config.plant))
         for engine, why in dict.fromkeys((a.engine, a.engine_reason) for a in plan.arms):
             self.stage(f"engine {engine}: {why}")
         if plan.no_private_arm:
@@ -89,6 +92,8 @@ class RunDisplay:
 
 def print_outcome(outcome: RunOutcome) -> None:
     """The short result table, each finding that needs attention, and where the report lies."""
+    if "plant" in outcome.manifest:
+        _out.print(escape(planted_words(outcome.manifest["plant"]["name"])), soft_wrap=True)
     table = Table(show_header=False)
     for title, value in summary_lines(outcome.summary, outcome.manifest):
         table.add_row(escape(title), escape(value))
@@ -114,6 +119,8 @@ def print_example(results: Results, example: str) -> None:
     n = int(results.examples["example"].to_numpy().max(initial=-1)) + 1
     if not example.isascii() or not example.isdigit() or int(example) >= n:
         raise BadInput("example", example, f"must be a number from 0 to {n - 1}", "Give another")
+    if "plant" in results.summary:
+        _out.print(escape(planted_words(_one_line(str(results.summary["plant"])))), soft_wrap=True)
     rows = results.examples.loc[results.examples["example"] == int(example)]
     table = Table(title=f"Training example {example}", title_justify="left", header_style="bold")
     table.add_column("")
@@ -155,6 +162,7 @@ def _example_lines(rows: pd.DataFrame) -> list[tuple[str, list[str]]]:
         ("memorization [95 %]", interval),
         ("e^ε bound on right when in", column("bound")),
         ("trade-off bound", column("tradeoff_bound")),
+        ("attack right (coin: 0.5)", column("exposure")),
         ("verdict", [str(v).replace("_", " ") for v in rows["verdict"]]),
     ]
 

@@ -51,6 +51,7 @@ _SHAPE: dict[str, Any] = {
         "*": {"kind": str, "hyperparameters": dict, "sample_rate?": float, "steps?": int, **_CLAIM}
     },
     "judged_by?": _CLAIM,
+    "plant?": {"name": str, "what": str, "where": str, "breaks": str},
     "canaries?": {"kind": str, "count": int, "copies": int, "arms": list},
     "plan": {"models": int, "cohort_size": int, "cohorts": list},
     "shards": {"*": {"sha256": str, "seconds?": float, "out_of_memory?": list}},

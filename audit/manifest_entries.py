@@ -18,6 +18,7 @@ from audit.training.arms import Arm, LearnerArm
 from audit.training.executors import cores
 from audit.training.imported import source_digest
 from audit.training.learners import Estimator
+from audit.training.plants import PLANTS
 
 
 def new_manifest(
@@ -62,6 +63,7 @@ def new_manifest(
         },
         "shards": {},
         "cross_check": {},
+        **describe_plant(config),
     }
 
 
@@ -90,6 +92,15 @@ def describe_data(data: Dataset) -> dict[str, Any]:
             for g in data.groupings
         ],
     }
+
+
+def describe_plant(config: RunConfig) -> dict[str, Any]:
+    """The bug that is planted in a run's private arms; nothing where training is right."""
+    if config.plant is None:
+        return {}
+    found = PLANTS[config.plant]
+    words = {"name": found.name, "what": found.what, "where": found.where, "breaks": found.breaks}
+    return {"plant": words}
 
 
 def describe_canaries(planned: PlannedCanaries) -> dict[str, Any]:

@@ -147,7 +147,7 @@ def _hardware(device: str) -> dict[str, object]:
     return {**provenance.hardware(device, cores() if device == "cpu" else 1), "gpu": gpu}
 
 
-def _device(config: RunConfig) -> str:
+def training_device(config: RunConfig) -> str:
     if not is_learner(config.model):
         return resolve_device(config.device)
     if config.device not in ("auto", "cpu"):
@@ -175,7 +175,8 @@ def run(
 
     Raises:
         BadInput: configuration or data cannot be used, or differ from those of ``out``.
-        CheckFailed: the ensemble disagrees with the reference (everything trained is kept).
+        CheckFailed: the ensemble disagrees with the reference (everything trained is kept). With a
+            planted bug that is a finding, and the run goes on.
         AuditError: a training process died (finished cohorts are kept).
     """
     # Everything that can be refused is refused before the first file is written.
@@ -185,7 +186,7 @@ def run(
     if data is None:
         listener.stage("loading data")
         data = load_data(config)
-    device = _device(config)
+    device = training_device(config)
     listener.stage("planning")
     plan = make_plan(config, data, device=device)
     with RunDirectory(out) as store:
@@ -206,7 +207,8 @@ def run(
             store.manifest["hardware"] = _hardware(device)
         store.write_manifest()
         train(store, plan, data, device, listener)
-        _refuse_failed_checks(store.manifest)
+        if config.plant is None:
+            _refuse_failed_checks(store.manifest)
         arms = [analysed(arm) for arm in plan.arms]
         return finish(store, arms, plan.judged_by, data, listener)
 
@@ -332,6 +334,8 @@ def finish(
         for line in _warning_lines(notes, manifest["plan"]["models"]):
             listener.stage(line)
     summary = {**results.summary, "findings": findings(results.summary, manifest)}
+    if "plant" in manifest:
+        summary["plant"] = manifest["plant"]["name"]
     results = replace(results, summary=summary)
     write_results(store.path, results)
     seconds: Counter[str] = Counter()
@@ -412,31 +416,26 @@ def read_outputs(path: Path, manifest: dict[str, Any], arm: str) -> ArmOutputs:
         name: np.empty((manifest["plan"]["models"], manifest["data"][size]), dtype=bool)
         for name, size in sizes.items()
     }
-    sizes_of_margin = every["membership"].shape
-    margin: np.ndarray | None = np.empty(sizes_of_margin, dtype=np.float16)
+    margins: dict[str, np.ndarray] = {}
     canaries: list[Shard] = []
     done = 0
     for shard in read_shards(path, manifest, arm):
         rows = slice(done, done + len(shard.membership))
         for name, whole in every.items():
             _fill(whole, rows, getattr(shard, name), name, arm)
-        if margin is not None and shard.train_margin is not None:
-            _fill(margin, rows, shard.train_margin, "train_margin", arm)
-        else:
-            margin = None
+        _add_margins(margins, shard, rows, every)
         if shard.canary_coins is not None:
             canaries.append(replace(shard, train_margin=None, test_margin=None))
         done = rows.stop
     if not done:
         raise AuditError(f"no shards of arm {arm} in {path}: give the command of the run again")
     return ArmOutputs(
-        **{name: whole[:done] for name, whole in every.items()},
+        **{name: whole[:done] for name, whole in (every | margins).items()},
         diverged=sum(
             entry.get("diverged", 0)
             for key, entry in manifest["shards"].items()
             if key.partition("/")[0] == arm
         ),
-        train_margin=None if margin is None else margin[:done],
         canaries=_canary_outputs(canaries, manifest, arm) if canaries else None,
     )
 
@@ -473,6 +472,24 @@ def _canary_outputs(shards: list[Shard], manifest: dict[str, Any], arm: str) -> 
     return CanaryOutputs(
         kind, found["canary_coins"], statistic, found.get("canary_llr"), planted.get("copies", 1)
     )
+
+
+def _add_margins(
+    margins: dict[str, np.ndarray], shard: Shard, rows: slice, like: dict[str, np.ndarray]
+) -> None:
+    """Put the margins of one shard, where it has any, into the arm's; others stay NaN."""
+    for name, bits in (("train_margin", "train_correct"), ("test_margin", "test_correct")):
+        part = getattr(shard, name)
+        if part is None:
+            continue
+        if part.shape != getattr(shard, bits).shape:
+            raise AuditError(
+                f"a shard has {name} of shape {part.shape}, not what run.json says: give the "
+                "command of the run again, or start with another --out"
+            )
+        if name not in margins:
+            margins[name] = np.full(like[bits].shape, np.nan, dtype=np.float16)
+        margins[name][rows] = part
 
 
 def _refuse_failed_checks(manifest: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from audit.training.engines import Engine, choose_engine
 from audit.training.models import Mlp, Model, make_model
 from audit.training.network import Network, batch_norm_explanation
 from audit.training.opacus_loop import refuse_unsafe_layers
+from audit.training.plants import recipe, recipe_named
 
 
 def network_arms(config: RunConfig, data: Dataset, delta: float, device: str) -> list[PlannedArm]:
@@ -42,6 +43,7 @@ def network_arms(config: RunConfig, data: Dataset, delta: float, device: str) ->
         refuse_unsafe_layers(module, config.model)
         model.check(module)
     engine = _engine(config, model, device)
+    _refuse_plant(config, model, engine[0], device)
     canaries = gradient_canaries(config, model.parameters, engine[0])
     private = [
         _dp_arm(config, model, epsilon, delta, n, engine, canaries) for epsilon in config.epsilon
@@ -82,6 +84,20 @@ def _refuse_augmentation(config: RunConfig, model: Model) -> None:
                 "needs images [channels, height, width] and a model that takes them",
                 "Use --model cnn or resnet on image data, or leave it out",
             )
+
+
+def _refuse_plant(config: RunConfig, model: Model, engine: Engine, device: str) -> None:
+    why = None
+    if not isinstance(model, Mlp):
+        why = f"exists for MLPs alone, and the model is {config.model}"
+    elif engine != "ensemble":
+        why = f"exists for the ensemble engine alone, and the engine is {engine}"
+    elif device != "cpu":
+        why = f"exists for CPUs alone, and the device is {device}"
+    if config.plant is not None and why is not None:
+        raise BadInput(
+            "plant", config.plant, why, "Use --model mlp or linear, --engine auto and --device cpu"
+        )
 
 
 def generic_arm(kind: str, n_in: float) -> ArmConfig:
@@ -150,16 +166,16 @@ def _dp_arm(
     if settings.clip_norm is None:
         raise BadInput("dp.clip_norm", None, "is missing", "Set it, e.g. clip_norm = 1.0")
     constants = _arm(STANDARD, settings.model_copy(update={"clip_norm": None}), config, n)
-    mechanism = calibrate(epsilon, delta, sample_rate=constants.sample_rate, steps=constants.steps)
-    curve = privacy_curve(
-        mechanism.noise_multiplier, sample_rate=constants.sample_rate, steps=constants.steps
-    )
+    # The accountant is told the truth, but for one planted bug.
+    rate = recipe_named(config.plant).accounted_rate(constants.sample_rate)
+    mechanism = calibrate(epsilon, delta, sample_rate=rate, steps=constants.steps)
+    curve = privacy_curve(mechanism.noise_multiplier, sample_rate=rate, steps=constants.steps)
     claim = make_claim(
         epsilon, delta, design=config.design, source=mechanism.accountant, curve=curve
     )
     arm = _arm(dp_arm_name(epsilon), settings, config, n, mechanism.noise_multiplier)
-    arm = replace(arm, canaries=canaries)
-    if (arm.sample_rate, arm.steps) != (mechanism.sample_rate, mechanism.steps):
+    arm = replace(arm, canaries=canaries, plant=config.plant)
+    if (recipe(arm).accounted_rate(arm.sample_rate), arm.steps) != (rate, mechanism.steps):
         raise AssertionError("the accountant was asked about another mechanism than is trained")
     return PlannedArm(arm, model, settings, *engine, claim=claim, mechanism=mechanism)
 

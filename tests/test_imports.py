@@ -19,6 +19,7 @@ FLOORS = {
     "analysis": 6,
     "manifest": 6,
     "plan": 5,
+    "detectable": 4,
     "report": 4,
     "training": 4,
     "data": 4,
@@ -45,7 +46,12 @@ ROOM_OF = {
     "elsewhere": "pipeline",
     "cli_estimate": "cli",
     "cli_options": "cli",
+    "cli_plan": "cli",
     "cli_run": "cli",
+    "cli_study": "cli",
+    "console_plan": "console",
+    "planning": "pipeline",
+    "trial_cost": "pipeline",
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 from audit.config import LearnerConfig
 from audit.data.dataset import Dataset, Grouping
 from audit.errors import BadInput
-from audit.pipeline import _device, configure
+from audit.pipeline import configure, training_device
 from audit.plan import Plan, make_plan
 from audit.training.arms import LearnerArm
 from tests.training.learners import PATH
@@ -43,7 +43,7 @@ def data() -> Dataset:
 
 def plan(options: dict[str, Any], file: Path | None = None) -> Plan:
     config = configure(file, {"models": 7, **options})
-    return make_plan(config, data(), device=_device(config))
+    return make_plan(config, data(), device=training_device(config))
 
 
 def test_shipped_settings_of_networks_do_not_reach_a_learner():

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float16
 
+from audit.analysis.attacks import attack_summary, estimate_exposure
 from audit.analysis.empirical import CanaryOutputs, Coins, empirical_epsilon
 from audit.claims import ALPHA, Claim
 from audit.data.dataset import Dataset
@@ -24,6 +25,7 @@ from audit.estimates.accuracy import (
 from audit.estimates.bounds import curve_bound, dp_bound
 from audit.estimates.dp_test import DpTest, dp_verdict
 from audit.estimates.epsilon import certified_epsilon
+from audit.estimates.exposure import Exposure
 from audit.estimates.influence import InfluencePairs, influential_pairs
 from audit.estimates.memorization import (
     Memorization,
@@ -59,6 +61,8 @@ class ArmOutputs:
     diverged: int = 0
     """Models that ended with parameters that are not finite; they count as wrong everywhere."""
     train_margin: Float16[np.ndarray, "models n"] | None = None
+    test_margin: Float16[np.ndarray, "models n_test"] | None = None
+    """log(p_y / (1 − p_y)), NaN where undefined; None where nobody has them."""
     canaries: CanaryOutputs | None = None
 
 
@@ -72,6 +76,8 @@ class ArmEstimates:
     above: AboveBound
     influence: InfluencePairs
     judged_by: Claim
+    exposure: Exposure | None = None
+    """None where no attack can be run: :func:`audit.analysis.attacks.why_not`."""
 
 
 def estimate_arm(outputs: ArmOutputs, judged_by: Claim) -> ArmEstimates:
@@ -98,7 +104,8 @@ def estimate_arm(outputs: ArmOutputs, judged_by: Claim) -> ArmEstimates:
     pairs = influential_pairs(
         outputs.membership, outputs.train_correct, outputs.test_correct, min_mem=MEMORIZED
     )
-    return ArmEstimates(mem, test, above, pairs, judged_by)
+    exposed = estimate_exposure(outputs.membership, outputs.train_margin, outputs.test_margin)
+    return ArmEstimates(mem, test, above, pairs, judged_by, exposed)
 
 
 def example_rows(name: str, found: ArmEstimates, data: Dataset) -> pd.DataFrame:
@@ -123,7 +130,7 @@ def example_rows(name: str, found: ArmEstimates, data: Dataset) -> pd.DataFrame:
         "bound": dp_bound(found.judged_by.in_out_epsilon, found.judged_by.in_out_delta)(mem.p_out),
         "tradeoff_bound": tradeoff,
         "verdict": np.where(found.test.refuted, "violates", "not_refuted"),
-        "exposure": np.full(n, np.nan),
+        "exposure": np.full(n, np.nan) if found.exposure is None else found.exposure.each,
     }
     for grouping in data.groupings:
         names = np.asarray(grouping.subgroups, dtype=object)
@@ -191,6 +198,7 @@ def arm_summary(
             claim=arm.claim,
             judged_by=found.judged_by,
         ),
+        "exposure": attack_summary(found.exposure, outputs.train_margin),
     }
     if arm.claim is not None:
         summary |= {"epsilon": arm.claim.epsilon, "delta": arm.claim.delta, **arm.native}

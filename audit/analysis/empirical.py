@@ -13,8 +13,8 @@ from audit.config import CanaryKind, Design
 from audit.estimates.coin_audit import CoinAudit, audit_coins
 from audit.estimates.coin_power import certifiable_epsilon, would_refute
 from audit.estimates.dp_test import DpTest
-from audit.estimates.memorization import Memorization
 from audit.estimates.epsilon import certified_epsilon
+from audit.estimates.memorization import Memorization
 from audit.estimates.tradeoff import curve_profile, dp_profile
 
 WITNESS, EXAMPLES, CANARIES = "witness", "examples", "canaries"
@@ -129,7 +129,8 @@ def _on_examples(
 
 def _on_canaries(canaries: CanaryOutputs, claim: Claim | None, delta: float) -> dict[str, Any]:
     gradient = canaries.kind == "gradient"
-    tested, at = _tested(claim), delta
+    tested: dict[str, Any] = _tested(claim)
+    at = delta
     if canaries.copies > 1:
         # c copies in or out together are c neighbours away (Dwork & Roth 2014, Theorem 2.2).
         base = claim.epsilon if claim is not None else None

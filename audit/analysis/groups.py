@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from audit.analysis.arms import ArmOutputs
+from audit.analysis.attacks import exposure_columns
 from audit.claims import STANDARD
 from audit.data.dataset import Dataset, Grouping
+from audit.estimates.exposure import Exposure, SubgroupExposure, subgroup_exposure
 from audit.estimates.heterogeneity import heterogeneity
 from audit.estimates.rates import group_rates
 from audit.estimates.result import to_json_number
@@ -40,7 +42,13 @@ class GroupAnalysis:
     rates: list[dict[str, Any]]
 
 
-def analyse_groups(data: Dataset, outputs: dict[str, ArmOutputs], *, seed: int) -> GroupAnalysis:
+def analyse_groups(
+    data: Dataset,
+    outputs: dict[str, ArmOutputs],
+    exposures: dict[str, Exposure | None],
+    *,
+    seed: int,
+) -> GroupAnalysis:
     """Every grouping of ``data``, and its frequency bins, in every arm.
 
     Without test examples there is no accuracy to compare: losses are NaN, and neither trends of
@@ -50,15 +58,17 @@ def analyse_groups(data: Dataset, outputs: dict[str, ArmOutputs], *, seed: int) 
     """
     tables, trends, disparity, rates = [], [], [], []
     for grouping in data.groupings:
-        frame, losses, memorizations = _table(grouping, grouping.kind, data, outputs)
+        exposed = _exposed(grouping, outputs, exposures)
+        frame, losses, memorizations = _table(grouping, grouping.kind, data, outputs, exposed)
         tables.append(frame)
         losses = losses if grouping.test.size else {}
-        trends += _trends(grouping, outputs, losses, memorizations)
+        trends += _trends(grouping, outputs, losses, memorizations, exposed)
         disparity += [_disparity(grouping, outputs, arm, seed) for arm in losses]
         rates += _rates(grouping, data, outputs) if grouping.test.size else []
         binned = _by_frequency(grouping)
         if len(binned.subgroups) > 1:
-            tables.append(_table(binned, "frequency", data, outputs)[0])
+            exposed = _exposed(binned, outputs, exposures)
+            tables.append(_table(binned, "frequency", data, outputs, exposed)[0])
     table = pd.concat(tables, ignore_index=True) if tables else _no_groups()
     return GroupAnalysis(table, trends, disparity, rates)
 
@@ -85,8 +95,25 @@ def _by_frequency(grouping: Grouping) -> Grouping:
     )
 
 
+def _exposed(
+    grouping: Grouping, outputs: dict[str, ArmOutputs], exposures: dict[str, Exposure | None]
+) -> dict[str, SubgroupExposure]:
+    """Exposure per subgroup, of each arm that was attacked."""
+    return {
+        arm: subgroup_exposure(
+            found.scores, outputs[arm].membership, grouping.train, len(grouping.subgroups)
+        )
+        for arm, found in exposures.items()
+        if found is not None
+    }
+
+
 def _table(
-    grouping: Grouping, kind: str, data: Dataset, outputs: dict[str, ArmOutputs]
+    grouping: Grouping,
+    kind: str,
+    data: Dataset,
+    outputs: dict[str, ArmOutputs],
+    exposed: dict[str, SubgroupExposure],
 ) -> tuple[pd.DataFrame, dict[str, SubgroupLoss], dict[str, SubgroupMemorization]]:
     """Rows of results/subgroups.parquet for one grouping, and what they were made from."""
     size = len(grouping.subgroups)
@@ -106,7 +133,7 @@ def _table(
         mem = subgroup_mean_memorization(out.membership, out.train_correct, grouping.train, size)
         memorizations[arm] = mem
         columns |= _with_limits(f"mem_{arm}", mem.mean, mem.low, mem.high)
-        columns[f"exposure_{arm}"] = np.full(size, np.nan)
+        columns |= exposure_columns(arm, exposed.get(arm), size)
         if arm == STANDARD or STANDARD not in outputs:
             continue
         loss = subgroup_loss(outputs[STANDARD].test_correct, out.test_correct, grouping.test, size)
@@ -129,10 +156,11 @@ def _trends(
     outputs: dict[str, ArmOutputs],
     losses: dict[str, SubgroupLoss],
     memorizations: dict[str, SubgroupMemorization],
+    exposed: dict[str, SubgroupExposure],
 ) -> list[dict[str, Any]]:
     """Trend of each DP arm's loss and of the standard arm's memorization with log₂ frequency.
 
-    Without a standard arm, of each arm's own memorization.
+    And of its attack exposure. Without a standard arm, of each arm's own.
     """
     n_train = grouping.train_counts()
     found = []
@@ -146,6 +174,9 @@ def _trends(
         mem = memorizations[arm]
         plain = trend(mem.mean, _positive(mem.pooled_error), n_train)
         found.append(_trend_record(grouping, f"mem_{arm}", arm, plain, None))
+        if arm in exposed:
+            plain = trend(exposed[arm].mean, _positive(exposed[arm].pooled_error), n_train)
+            found.append(_trend_record(grouping, f"exposure_{arm}", arm, plain, None))
     return found
 
 

@@ -47,7 +47,9 @@ def analyse(
         summaries[arm.name] = arm_summary(arm, outputs[arm.name], found[arm.name], coins)
         if arm.claim is not None and STANDARD in outputs:
             summaries[arm.name]["loss"] = loss_summary(outputs[STANDARD], outputs[arm.name])
-    groups = analyse_groups(data, outputs, seed=seed)
+    groups = analyse_groups(
+        data, outputs, {name: estimates.exposure for name, estimates in found.items()}, seed=seed
+    )
     summary = {
         "models": len(outputs[arms[0].name].membership),
         "arms": summaries,

@@ -57,7 +57,7 @@ def _expected(coins: int, mu: float, *, alpha: float, power: float) -> list[dict
 
 
 def _accuracy(mu: float, guessed: float) -> float:
-    """Share of right guesses about the surest ``guessed`` part of fair coins, N(0, 1) or N(μ, 1)."""
+    """Share of right guesses about the surest ``guessed`` part of fair coins: N(0, 1), N(μ, 1)."""
 
     def made(t: float) -> float:
         return float(stats.norm.cdf(mu / 2 - t) + stats.norm.cdf(-mu / 2 - t))

@@ -8,6 +8,7 @@ over at most nine representative splits (equal slices of their distribution).
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
@@ -31,6 +32,22 @@ _SLICES = 9
 _COLUMNS = 60
 _SMOOTH = 2000
 """Models from which the spread of n_in no longer moves the power noticeably."""
+_P_IN_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Form:
+    """Which form of the test the power is that of.
+
+    ``both_outcomes``: "in right" and "out wrong" are tested, each by itself, as against (ε, δ); a
+    trade-off bound speaks about both at once, and "in right" is tested alone
+    (:func:`audit.estimates.dp_test.bound_p_values`). ``exact``: the exact unconditional form up to
+    ``LARGEST_EXACT`` models, as the test itself uses; else Fisher's form, which is quick to compute
+    and slightly weaker, so that the power is understated.
+    """
+
+    both_outcomes: bool = True
+    exact: bool = True
 
 
 def average_power(
@@ -43,6 +60,7 @@ def average_power(
     p_out: float = 0.01,
     n_in: Int[np.ndarray, " n"] | None = None,
     n_out: Int[np.ndarray, " n"] | None = None,
+    test: Form = Form(),
     slices: int = _SLICES,
 ) -> float:
     """Chance that an example with ``p_in`` > ``p_out`` has p ≤ ``level`` in some direction.
@@ -51,21 +69,59 @@ def average_power(
     were never in or never out count with power 0.
     """
     if n_in is None or n_out is None:
-        middles = (np.arange(slices) + 0.5) / slices
-        inside = stats.binom.ppf(middles, models, p).astype(np.int64)
-        sizes = np.stack([inside, models - inside], axis=1)
+        splits = splits_of(models, p, slices)
     else:
         order = np.argsort(n_in, kind="stable")
         middles = ((np.arange(slices) + 0.5) / slices * n_in.size).astype(np.int64)
         chosen = order[np.minimum(middles, n_in.size - 1)]
         sizes = np.stack([n_in[chosen], n_out[chosen]], axis=1).astype(np.int64)
-    splits = Counter((int(a), int(b)) for a, b in sizes)
-    powers = [_power(a, b, bound, level, p_in, p_out) for a, b in splits]
+        splits = Counter((int(a), int(b)) for a, b in sizes)
+    powers = [_power(a, b, bound, level, p_in, p_out, test) for a, b in splits]
     return float(np.average(powers, weights=list(splits.values())))
 
 
+def smallest_p_in(
+    models: int,
+    p: float,
+    bound: Bound,
+    level: float,
+    p_out: float,
+    *,
+    test: Form = Form(),
+    slices: int = _SLICES,
+) -> float:
+    """Smallest p_in that is refuted with 80 % power at ``p_out``; NaN if not even p_in = 1 is.
+
+    For n_in binomial(``models``, ``p``), at ``level`` per hypothesis. The rejection region depends
+    on p_out alone, so one region serves the whole search.
+    """
+    splits = splits_of(models, p, slices)
+    regions = [
+        (a, *_refuted_from(a, b, bound, level, p_out, test)) for a, b in splits if a > 0 and b > 0
+    ]
+    shares = [times for (a, b), times in splits.items() if a > 0 and b > 0]
+
+    def power(p_in: float) -> float:
+        each = [weight @ stats.binom.sf(first - 1, a, p_in) for a, first, weight in regions]
+        return float(np.dot(each, shares)) / splits.total() if each else 0.0
+
+    if power(1.0) < ENOUGH_POWER:
+        return float("nan")
+    low, high = p_out, 1.0
+    while high - low > _P_IN_TOLERANCE:
+        middle = (low + high) / 2
+        low, high = (low, middle) if power(middle) >= ENOUGH_POWER else (middle, high)
+    return high
+
+
 def smallest_number_of_models(
-    p: float, bound: Bound, level: float, *, p_in: float = 0.99, p_out: float = 0.01
+    p: float,
+    bound: Bound,
+    level: float,
+    *,
+    p_in: float = 0.99,
+    p_out: float = 0.01,
+    test: Form = Form(),
 ) -> int | None:
     """Fewest models (in tens) with 80 % power; None if over a million or if the null holds there.
 
@@ -75,7 +131,9 @@ def smallest_number_of_models(
     """
 
     def enough(tens: int, slices: int) -> bool:
-        power = average_power(10 * tens, p, bound, level, p_in=p_in, p_out=p_out, slices=slices)
+        power = average_power(
+            10 * tens, p, bound, level, p_in=p_in, p_out=p_out, test=test, slices=slices
+        )
         return power >= ENOUGH_POWER
 
     at_p_out, at_wrong_in = bound(np.array([p_out, 1 - p_in]))
@@ -126,28 +184,57 @@ def critical_log_order(n_1: int, n_2: int, bound: Bound, level: float) -> float:
     return float(candidates[low - 1]) if low else fisher
 
 
-def _power(n_in: int, n_out: int, bound: Bound, level: float, p_in: float, p_out: float) -> float:
-    """Power of "in right" and "out wrong" together, the directions in which memorization shows."""
+def splits_of(models: int, p: float, slices: int) -> Counter[tuple[int, int]]:
+    """Representative (n_in, n_out) of n_in binomial(``models``, ``p``), with their multiplicity."""
+    middles = (np.arange(slices) + 0.5) / slices
+    inside = stats.binom.ppf(middles, models, p).astype(np.int64)
+    return Counter((int(a), models - int(a)) for a in inside)
+
+
+def _power(
+    n_in: int, n_out: int, bound: Bound, level: float, p_in: float, p_out: float, test: Form
+) -> float:
+    """Power of the directions in which memorization shows, together."""
     if n_in == 0 or n_out == 0:
         return 0.0
-    critical_right = critical_log_order(n_in, n_out, bound, level)
-    critical_wrong = critical_log_order(n_out, n_in, bound, level)
-    right_out, weight = _representative(n_out, p_out)
+    first, weight = _refuted_from(n_in, n_out, bound, level, p_out, test)
+    return float(weight @ stats.binom.sf(first - 1, n_in, p_in))
+
+
+def _refuted_from(
+    n_in: int, n_out: int, bound: Bound, level: float, p_out: float, test: Form
+) -> tuple[Int64[np.ndarray, " values"], Float64[np.ndarray, " values"]]:
+    """For likely numbers of "out right" at ``p_out``, the fewest "in right" that are refuted
+    (n_in + 1 where none are), and the weights of these numbers."""
+    critical_right = _critical(n_in, n_out, bound, level, test)
+    critical_wrong = -np.inf
+    if test.both_outcomes:
+        critical_wrong = _critical(n_out, n_in, bound, level, test)
+    right_out, weight = representative(n_out, p_out)
     ones = np.ones_like(right_out)
     low, high = np.zeros_like(right_out), ones * (n_in + 1)
     while (low < high).any():
         middle = (low + high) // 2
         right_in = np.minimum(middle, n_in)
         by_right = log_order(right_in, ones * n_in, right_out, ones * n_out, bound)
-        by_wrong = log_order(n_out - right_out, ones * n_out, n_in - right_in, ones * n_in, bound)
-        refuted = (by_right <= critical_right) | (by_wrong <= critical_wrong)
+        refuted = by_right <= critical_right
+        if test.both_outcomes:
+            wrong_in, wrong_out = n_in - right_in, n_out - right_out
+            by_wrong = log_order(wrong_out, ones * n_out, wrong_in, ones * n_in, bound)
+            refuted |= by_wrong <= critical_wrong
         refuted &= middle <= n_in
         high = np.where(refuted, middle, high)
         low = np.where(refuted, low, np.minimum(middle + 1, high))
-    return float(weight @ stats.binom.sf(high - 1, n_in, p_in))
+    return high, weight
 
 
-def _representative(
+def _critical(n_1: int, n_2: int, bound: Bound, level: float, test: Form) -> float:
+    if not test.exact:
+        return _fisher_critical(level)
+    return critical_log_order(n_1, n_2, bound, level)
+
+
+def representative(
     n: int, p: float
 ) -> tuple[Int64[np.ndarray, " values"], Float64[np.ndarray, " values"]]:
     """Values of a binomial with their weights: all likely ones, or as many equal slices."""

@@ -79,6 +79,6 @@ def _of_margins(run: Mapping[str, Any]) -> str:
     if not any("margins" in option for option in run["origin"]["arrays"]):
         return ""
     return (
-        " Margins were checked against who was right, and kept: no number of this report was "
-        "computed from them."
+        " Margins were checked against who was right; attack exposure was computed from them, and "
+        "no other number."
     )

@@ -14,7 +14,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from audit.report.colours import STANDARD
+from audit.report.colours import PRIVATE, STANDARD
 from audit.report.svg import inline_svg
 from audit.report.words import Json
 
@@ -250,6 +250,35 @@ def _certified(data: Json, colour: str) -> alt.LayerChart:
     )
 
 
+def _roc(data: Json, colour: str) -> alt.LayerChart:  # noqa: ARG001  (arms have colours of their own)
+    names = [curve["name"] for curve in data["curves"]]
+    points = [
+        {**point, "arm": curve["name"]} for curve in data["curves"] for point in curve["points"]
+    ]
+    lowest = min([0.1, *(p[rate] for p in points for rate in ("fpr", "tpr"))])
+    decades = [10.0**k for k in range(-6, 1) if 10.0**k >= lowest * 0.999]
+    scale = alt.Scale(type="log", domain=[lowest, 1], nice=False)
+    axis = alt.Axis(values=decades, format=".2~%")
+    x = alt.X("fpr:Q", scale=scale, axis=axis, title="non-members accused (FPR, log scale)")
+    y = alt.Y("tpr:Q", scale=scale, axis=axis, title="members found (TPR, log scale)")
+    ends = _data([{"fpr": rate, "tpr": rate} for rate in (lowest, 1.0)])
+    legend = alt.Legend(title=None, columns=1, symbolSize=300, labelLimit=300)
+    colours = [PRIVATE if curve["private"] else STANDARD for curve in data["curves"]]
+    dashes = [list(_DASHES[i % len(_DASHES)]) for i in range(len(names))]
+    lines = alt.Chart(_data(points)).mark_line(strokeWidth=2, interpolate="step-after").encode(
+        x=x,
+        y=y,
+        color=alt.Color("arm:N", scale=alt.Scale(domain=names, range=colours), legend=legend),
+        strokeDash=alt.StrokeDash(
+            "arm:N", scale=alt.Scale(domain=names, range=dashes), legend=legend
+        ),
+    )  # fmt: skip
+    coin = alt.Chart(ends).mark_line(color=MUTED, strokeDash=[2, 3]).encode(x=x, y=y)
+    return _layer(coin, lines, height=380)
+
+
+_DASHES = ((1, 0), (8, 3), (4, 4), (10, 3, 2, 3), (2, 2))
+
 _KINDS: dict[str, Callable[[Json, str], alt.LayerChart]] = {
     "histogram": _histogram,
     "plane": _plane,
@@ -257,4 +286,5 @@ _KINDS: dict[str, Callable[[Json, str], alt.LayerChart]] = {
     "forest": _forest,
     "exposure": _exposure,
     "certified": _certified,
+    "roc": _roc,
 }

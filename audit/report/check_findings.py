@@ -200,6 +200,10 @@ def _stream_words(check: Mapping[str, Any]) -> str:
     said = []
     if finite(stream.get("minibatch_z")):
         said.append(f"number of selected examples z = {number(stream['minibatch_z'], 2)}")
+    if finite(stream.get("minibatch_spread_z")):
+        said.append(
+            f"their spread over examples and steps z = {number(stream['minibatch_spread_z'], 2)}"
+        )
     if finite(stream.get("outside_subset")):
         said.append(f"{count(stream['outside_subset'])} selected from outside the subset")
     if finite(stream.get("noise_rms_relative_error")):

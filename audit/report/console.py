@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from audit.report.claim_findings import certified, certified_label
+from audit.report.epsilon_findings import procedures
 from audit.report.findings import findings
 from audit.report.verdicts import label
 from audit.report.words import arm_label, estimate, has_test, number, part
@@ -23,7 +24,6 @@ def summary_lines(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[tu
     }
     lines = []
     for arm, result in summary["arms"].items():
-        bound = number(part(certified(result), "value"), 2)
         lines += [
             (arm_label(arm, run), verdicts[arm]),
             (
@@ -34,6 +34,17 @@ def summary_lines(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[tu
             ),
             ("memorized ≥ 0.25", estimate(result.get("mem_share_above_0.25"), "percent")),
             ("largest memorization", estimate(result.get("mem_max"))),
-            (f"{certified_label(run)} certified (lower bound)", bound),
+            *_certified(result, run),
         ]
     return lines
+
+
+def _certified(result: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Certified lower bounds on ε, by what was attacked."""
+    lines = [
+        (f"ε certified on {entry['on']}", number(part(entry["epsilon"], "value"), 2))
+        for entry in procedures(result)
+        if entry["id"] != "witness" and entry.get("epsilon")
+    ]
+    witness = number(part(certified(result), "value"), 2)
+    return [(f"{certified_label(run)} certified by single examples", witness), *lines]

@@ -16,10 +16,12 @@ from audit.report.blocks import NUMBER, TEXT, section, table, text
 from audit.report.claim_section import claim_section
 from audit.report.epsilon_section import epsilon_section
 from audit.report.exposed_section import exposed_section
+from audit.report.exposure_section import exposure_section
 from audit.report.findings import findings
 from audit.report.influence_section import influence_section
 from audit.report.memorization_section import memorization_section
 from audit.report.page_one import page_one
+from audit.report.planted import planted
 from audit.report.provenance_section import provenance_section
 from audit.report.subgroup_section import main_grouping, subgroup_section
 from audit.report.verdicts import label
@@ -34,10 +36,12 @@ GLOSSARY = (
     ("p_in, p_out", "how often models label an example correctly that were trained with it, and "
                     "without it"),
     ("memorization", "p_in − p_out"),
+    ("exposure", "how often an attacker is right who guesses whether an example was in the "
+                 "training data, members and non-members counting half each; 50 % is a coin"),
     ("trade-off bound", "the limit on p_in from the accountant's whole privacy curve; stricter "
                         "than the limit from one pair (ε, δ)"),
-    ("certified ε", "a lower bound on the true ε from an attack that was carried out; canary: a planted "
-                    "example that an attack looks for"),
+    ("certified ε", "a lower bound on the true ε, from an attack that was carried out"),
+    ("canary", "a planted example that an attack looks for; in by a fair coin"),
     ("power", "the probability that the test finds a violation of the stated size if it is there"),
     ("95 % interval", "a range that contains the true value in 95 of 100 such audits"),
     ("point", "percentage point: from 97 % to 95 % are 2 points"),
@@ -67,18 +71,22 @@ def document(
         claim_section(run, summary),
         memorization_section(run, summary, examples),
         epsilon_section(run, summary),
+        exposure_section(run, summary, subgroups),
         subgroup_section(run, summary, subgroups, full_subgroups),
         exposed_section(run, summary, subgroups),
         influence_section(run, summary, influence),
         _all_findings(found),
         provenance_section(run),
     ]
+    title = f"Memorization and privacy audit: {name(run['data']['name'])}"
+    bug = planted(run)
     contents = {
         "schema_version": SCHEMA_VERSION,
-        "title": f"Memorization and privacy audit: {name(run['data']['name'])}",
+        "title": title if bug is None else f"{bug['mark']}. {title}",
+        "planted": bug,
         "facts": _facts(run, summary),
         "incomplete": run.get("status") != "complete",
-        "page_one": page_one(run, summary, found, examples, main),
+        "page_one": page_one(run, summary, found, main),
         "sections": [s for s in sections if s],
         "glossary": [list(entry) for entry in GLOSSARY],
         "findings": found,

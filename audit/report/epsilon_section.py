@@ -35,6 +35,9 @@ def epsilon_section(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json 
             "training examples is weak evidence, because ordinary examples are seldom the worst "
             "case; what the same procedure certifies on standard training, and on canaries that "
             "are the worst case by design, shows how much it could have seen.",
+            "Pooled audits read ε off a Gaussian trade-off function, which fits DP-SGD well and "
+            "standard training hardly; the column beside it needs no such assumption, and neither "
+            "do the tests of the claim.",
             _planted(run),
         ),
         figure(

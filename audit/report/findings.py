@@ -19,7 +19,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from audit.errors import EXIT_FINDING_FAILS, EXIT_INCONCLUSIVE, EXIT_OK
-from audit.report import check_findings, claim_findings, epsilon_findings, subgroup_findings
+from audit.report import (
+    check_findings,
+    claim_findings,
+    epsilon_findings,
+    exposure_findings,
+    subgroup_findings,
+)
 from audit.report.claim_findings import CLAIM
 from audit.report.verdicts import finding
 from audit.report.words import (
@@ -54,6 +60,7 @@ def findings(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[Json]:
         found += [_loss(arm, summary, run) for arm in private]
     found += subgroup_findings.trends(summary, run)
     found += subgroup_findings.disparities(summary, run)
+    found += exposure_findings.exposures(summary, run)
     found += [check_findings.self_check(arm, summary, run) for arm in arms]
     checks = [check_findings.divergence(arm, summary, run) for arm in arms]
     checks += [check_findings.cross_check(arm, run) for arm in arms]

@@ -9,11 +9,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
 from audit.report.brought import ANSWERS_ALONE, AS_STATED, is_brought, not_verified
 from audit.report.check_findings import is_learner, is_reference
 from audit.report.epsilon_findings import CANARIES, canary_entry
+from audit.report.exposure_section import attacked, not_attacked
 from audit.report.findings import CLAIM
 from audit.report.subgroup_findings import SLOPE_DIGITS, groups_words
 from audit.report.verdicts import label
@@ -49,7 +48,6 @@ def page_one(
     run: Mapping[str, Any],
     summary: Mapping[str, Any],
     found: Sequence[Json],
-    examples: pd.DataFrame,
     main: str | None,
 ) -> Json:
     """Headline, plain answers, verdict cards, and what the report does not cover.
@@ -63,7 +61,7 @@ def page_one(
         "tested": _tested(run, summary),
         "cards": [{**f, "label": label(f)} for f in cards],
         "who_loses": _who_loses(run, summary, found, main),
-        "not_covered": _not_covered(run, summary, examples, main),
+        "not_covered": _not_covered(run, summary, main),
         "reveals": (
             "This report was computed from the training data without privacy protection: its "
             "memorization scores say something about single training examples. It shows no "
@@ -198,6 +196,19 @@ def _tested(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
             if has_test(run)
             else ""
         ),
+        *_attacks(run, summary),
+    ]
+
+
+def _attacks(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
+    """How often the default attack is right, arm by arm."""
+    right = {a: part(e.get("balanced_accuracy"), "value") for a, e in attacked(summary).items()}
+    said = [f"{arm_words(a, run)} {percent(v)}" for a, v in right.items() if v is not None]
+    if not said:
+        return []
+    return [
+        "An attacker who guesses whether an example was in the training data, with models of his "
+        f"own to compare, is right in this share of cases (a coin: 50 %): {joined(said)}."
     ]
 
 
@@ -287,17 +298,16 @@ def _looked_at(run: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     return "Only the finished models' answers were tested, not the steps of training."
 
 
-def _not_covered(
-    run: Mapping[str, Any], summary: Mapping[str, Any], examples: pd.DataFrame, main: str | None
-) -> list[str]:
+def _not_covered(run: Mapping[str, Any], summary: Mapping[str, Any], main: str | None) -> list[str]:
     data = run["data"]
     items = [
         "That a test finds nothing is not a proof: another example, attack, data set or model "
         "could show more. " + _looked_at(run, summary),
     ]
-    if not examples.exposure.notna().any():
-        items.append("Attacks that guess who was in the training data, and planted test examples: "
-                     "not run.")  # fmt: skip
+    if missing := not_attacked(summary):
+        items.append(missing)
+    if not (run.get("canaries") or {}).get("count"):
+        items.append("Planted examples (canaries) that an attack looks for: none in this run.")
     fitted = [name(x) for x in data.get("fitted_on_train") or []]
     fitted += [f"the grouping “{name(g['name'])}”" for g in data.get("groupings") or []
                if g.get("uses_training_data")]  # fmt: skip

@@ -15,6 +15,7 @@ from audit.report.document import document_json
 from audit.resources import resource_dir
 
 TEMPLATE, STYLE = "report.html.j2", "report.css"
+PLANTED_STYLE = "planted.css"
 
 
 def render_html(contents: Mapping[str, Any]) -> str:
@@ -33,6 +34,9 @@ def render_html(contents: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     style = (templates / STYLE).read_text(encoding="utf-8")
+    if contents["planted"] is not None:
+        # On every printed page, above and below.
+        style += (templates / PLANTED_STYLE).read_text(encoding="utf-8")
     return environment.get_template(TEMPLATE).render(
         doc=contents,
         style=Markup(style),

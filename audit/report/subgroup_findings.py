@@ -59,6 +59,8 @@ def outcome_words(trend: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[str
         return f"accuracy loss under {label}", "lose more", "lose less"
     if trend["outcome"].startswith("mem"):
         return f"memorization in {label}", "are memorized more", "are memorized less"
+    if trend["outcome"].startswith("exposure"):
+        return f"attack exposure in {label}", "are more exposed", "are less exposed"
     return f"{name(trend['outcome'])} in {label}", "have more of it", "have less of it"
 
 

@@ -26,6 +26,7 @@ class Arm:
         augmentation: how training images are varied, a new view in each step.
         canaries: gradient canaries in each model's training
             (:mod:`audit.training.gradient_canaries`).
+        plant: the bug that is planted in this arm's training (:mod:`audit.training.plants`).
     """
 
     name: str
@@ -39,12 +40,15 @@ class Arm:
     noise_multiplier: float | None = None
     augmentation: tuple[Augmentation, ...] = ()
     canaries: int = 0
+    plant: str | None = None
 
     def __post_init__(self) -> None:
         if (self.clip_norm is None) != (self.noise_multiplier is None):
             raise ValueError(f"arm {self.name}: clip_norm and noise_multiplier go together")
         if self.canaries and self.clip_norm is None:
             raise ValueError(f"arm {self.name}: gradient canaries need a clip norm")
+        if self.plant is not None and self.clip_norm is None:
+            raise ValueError(f"arm {self.name}: bugs are planted in private arms")
         if not 0 < self.sample_rate <= 1:
             raise BadInput(
                 "sample_rate", self.sample_rate, "must be in (0, 1]", "Choose a smaller batch_size"

@@ -72,7 +72,8 @@ def train_cohort(
 
 def _with_canaries(data: TrainingData) -> TrainingData:
     """The training set with its planted examples behind it, copy beside copy."""
-    assert data.x_canary is not None and data.y_canary is not None
+    assert data.x_canary is not None
+    assert data.y_canary is not None
     x = np.concatenate([data.x_train, np.repeat(data.x_canary, data.copies, axis=0)])
     y = np.concatenate([data.y_train, np.repeat(data.y_canary, data.copies)])
     return replace(data, x_train=x, y_train=y)

@@ -142,7 +142,7 @@ def cross_check(
     initial = torch.from_numpy(model.initial(seed, k)).to(device)
     draws = replay(form, model, arm, k, member, seed=seed, device=device)
     precision = "float32" if form == "host" else training_precision(arm, model.parameters)
-    repeat = _Repeat(model, arm, draws, data, initial, engine, form, precision)
+    repeat = _Repeat(model, arm, draws, data, initial, engine, form, precision, member)
     reference, steps = repeat.train_watched()
     single_step, rounded = steps.relative_difference(), steps.precision_difference()
     relative = _relative(theta - reference, reference - initial)
@@ -209,12 +209,13 @@ class _Repeat:
     engine: Engine
     form: Form
     precision: Precision
+    member: np.ndarray
 
     def train_watched(self) -> tuple[Tensor, SingleSteps]:
         """Final parameters, and the ensemble's single steps on the way."""
         module = self._module()
         one: OneModel = (
-            OnHost(self.model, self.arm, self.engine, self.data)
+            OnHost(self.model, self.arm, self.engine, self.data, self.member)
             if self.form == "host"
             else OnDevice(self.model, self.arm, self.engine, self.data)
         )

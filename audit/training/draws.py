@@ -24,8 +24,8 @@ from audit.training.device.draws import DeviceMinibatches, DeviceNoise
 from audit.training.device.padded import noise_columns
 from audit.training.gradient_canaries import PlantedCanaries
 from audit.training.models import Mlp, Model
-from audit.training.noise import Noise
 from audit.training.opacus_loop import model_minibatches, tee_sizes
+from audit.training.plants import recipe
 
 Form = Literal["host", "device"]
 
@@ -101,10 +101,8 @@ class HostReplay:
         return model_views(self._k, kinds, shape, sizes, arm=arm, seed=self._seed)
 
     def noise(self) -> Iterator[Tensor]:
-        arm, models = self._arm, range(self._k, self._k + 1)
-        noise = Noise(
-            models, self._model.parameters, std=arm.noise_std, arm=arm.name, seed=self._seed
-        )
+        models = range(self._k, self._k + 1)
+        noise = recipe(self._arm).noise(self._model, self._arm, models, seed=self._seed)
         while True:
             yield noise.draw()[0]
 

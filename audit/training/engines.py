@@ -10,7 +10,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -23,13 +23,12 @@ from audit.training.device.networks import PaddedFunctional, PaddedNetwork
 from audit.training.device.padded import CohortState, PaddedData
 from audit.training.device.precision import training_precision
 from audit.training.draws import Form, device_minibatches, device_noise, form_for
-from audit.training.ensemble import CLIP_EPS, Data, Ensemble
+from audit.training.ensemble import CLIP_EPS, Data
 from audit.training.functional import FunctionalNetwork
 from audit.training.gradient_canaries import CanaryScores, PlantedCanaries
-from audit.training.minibatches import poisson_minibatches
 from audit.training.models import Mlp, Model
 from audit.training.network import Network
-from audit.training.noise import Noise
+from audit.training.plants import recipe
 from audit.training.stacked import NoStackedForm, StackedNetwork
 
 Engine = Literal["ensemble", "functional", "opacus", "estimator"]
@@ -62,14 +61,23 @@ class Program(Protocol):
     ) -> None: ...
 
 
-def program(model: Model, engine: Engine, theta: Tensor, arm: Arm) -> Program:
+def program(
+    model: Model,
+    engine: Engine,
+    theta: Tensor,
+    arm: Arm,
+    subsets: Int64[np.ndarray, " models"] | None = None,
+) -> Program:
     """A cohort of ``model`` on a CPU with the parameters ``theta``, trained by ``engine``.
+
+    Args:
+        subsets: sizes of the models' training sets, for an arm with a planted bug that uses them.
 
     Raises:
         NoStackedForm: ``ensemble`` has no form of the model.
     """
     if isinstance(model, Mlp):
-        return Ensemble(model, theta, arm)
+        return recipe(arm).program(model, theta, arm, subsets)
     return (StackedNetwork if engine == "ensemble" else FunctionalNetwork)(model, theta, arm)
 
 
@@ -167,10 +175,11 @@ def _usable_cores() -> int:
 
 def _train_host(work: _Work) -> Tensor:
     arm, models, seed = work.arm, work.models, work.seed
-    cohort = program(work.model, work.engine, work.theta, arm)
-    noise = None
+    subsets = work.membership.sum(axis=1)
+    cohort = program(work.model, work.engine, work.theta, arm, subsets)
+    made_of, noise = recipe(arm), None
     if arm.kind == "dp":
-        noise = Noise(models, work.model.parameters, std=arm.noise_std, arm=arm.name, seed=seed)
+        noise = made_of.noise(work.model, arm, models, seed=seed)
     views = None
     if arm.augmentation:
         views = Views(models, arm.augmentation, tuple(work.x.shape[1:]), arm=arm.name, seed=seed)
@@ -179,15 +188,7 @@ def _train_host(work: _Work) -> Tensor:
     if canaries is not None:
         canaries.start(cohort.theta)
     done = 0
-    blocks = poisson_minibatches(
-        work.membership,
-        models,
-        arm=arm.name,
-        sample_rate=arm.sample_rate,
-        steps=arm.steps,
-        seed=seed,
-    )
-    for block in blocks:
+    for block in made_of.minibatches(work.membership, models, arm, seed=seed):
         for examples, sizes in block.steps():
             selected = torch.from_numpy(examples)
             drawn = None if noise is None else noise.draw()

@@ -127,11 +127,14 @@ class Ensemble:
             for a, w, out in zip(rows.inputs[layer], weights, rows.outputs[layer], strict=True):
                 np.matmul(a, w, out=out)
             if layer < last:
-                values = rows.hidden[layer][:-1]
-                if self.model.activation == "relu":
-                    np.maximum(values, 0.0, out=values)
-                else:
-                    np.tanh(values, out=values)
+                self._activate(rows, layer)
+
+    def _activate(self, rows: Rows, layer: int) -> None:
+        values = rows.hidden[layer][:-1]
+        if self.model.activation == "relu":
+            np.maximum(values, 0.0, out=values)
+        else:
+            np.tanh(values, out=values)
 
     def _backward(self, rows: Rows, y: np.ndarray) -> None:
         """δ = ∂loss/∂(output before activation) of each layer into its place in the workspace.
@@ -185,7 +188,6 @@ class Ensemble:
 
     def _clip_factors(self, rows: Rows, squared_norms: np.ndarray) -> np.ndarray:
         """min(1, C / (‖g‖ + 1e-6)) / normaliser of each row [rows]; NaN where ‖g‖ is not finite."""
-        assert self.arm.clip_norm is not None
         total = np.take(squared_norms, rows.index)
         total *= _squared_norms(rows.deltas[0])
         for hidden, delta in zip(rows.hidden, rows.deltas[1:], strict=True):
@@ -194,13 +196,19 @@ class Ensemble:
             total += inputs
         np.sqrt(total, out=total)
         finite = np.isfinite(total)
-        total += CLIP_EPS
-        np.divide(self.arm.clip_norm, total, out=total)
-        np.minimum(total, 1.0, out=total)
-        total *= 1 / self.arm.expected_batch_size
+        factors = self._clipping(total, rows)
+        factors *= 1 / self.arm.expected_batch_size
         if not finite.all():
-            total[~finite] = np.nan
-        return total
+            factors[~finite] = np.nan
+        return factors
+
+    def _clipping(self, norms: np.ndarray, rows: Rows) -> np.ndarray:
+        """min(1, C / (‖g‖ + 1e-6)) of each row, in the place of ``norms`` [rows]."""
+        del rows
+        assert self.arm.clip_norm is not None
+        norms += CLIP_EPS
+        np.divide(self.arm.clip_norm, norms, out=norms)
+        return np.minimum(norms, 1.0, out=norms)
 
     def _update(self, rows: Rows, noise: Tensor | None) -> None:
         """Gradient sums and the optimiser's step: for all models at once, or model by model."""

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -84,7 +85,9 @@ class _Worker(SpawnProcess):
             sys.modules["__main__"] = main
 
 
-class _SpawnWorkers(SpawnContext):
+class SpawnWorkers(SpawnContext):
+    """Processes of :class:`_Worker`."""
+
     Process = _Worker
 
 
@@ -113,10 +116,10 @@ def run_local(
     if workers <= 1:
         yield from _in_this_process(tasks, files, on_progress)
         return
-    context = _SpawnWorkers()
+    context = SpawnWorkers()
     steps: Any = context.Array("q", len(tasks), lock=False)
     pool = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_start_worker, initargs=(files, steps)
+        workers, mp_context=context, initializer=start_worker, initargs=(files, steps)
     )
     try:
         with one_thread_in_workers():
@@ -137,24 +140,30 @@ def run_local(
             "kept: run the same command again, with a smaller cohort_size if it happens again."
         ) from error
     finally:
-        _stop(pool)
+        stop_workers(pool)
 
 
 def _in_this_process(
     tasks: list[CohortTask], files: DataFiles, on_progress: Callable[[dict[str, float]], None]
 ) -> Iterator[tuple[CohortTask, CohortOutput]]:
+    data = files.open()
+    for task in tasks:
+        with one_thread():
+            output = train_cohort(task, data, _throttled(task, on_progress))
+        yield task, output
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread in every product of this process, as in a worker."""
     import torch
     from threadpoolctl import threadpool_limits
 
     threads = torch.get_num_threads()
-    data = files.open()
     try:
         torch.set_num_threads(1)
-        for task in tasks:
-            report = _throttled(task, on_progress)
-            with threadpool_limits(limits=1, user_api="blas"):
-                output = train_cohort(task, data, report)
-            yield task, output
+        with threadpool_limits(limits=1, user_api="blas"):
+            yield
     finally:
         torch.set_num_threads(threads)
 
@@ -178,7 +187,7 @@ def _total(task: CohortTask) -> int:
     return task.arm.steps * len(task.models)
 
 
-def _stop(pool: ProcessPoolExecutor) -> None:
+def stop_workers(pool: ProcessPoolExecutor) -> None:
     """End the workers now; on an interrupt they may be minutes from finishing a cohort."""
     processes = list((pool._processes or {}).values())
     pool.shutdown(wait=False, cancel_futures=True)
@@ -192,7 +201,8 @@ def _stop(pool: ProcessPoolExecutor) -> None:
 _worker: dict[str, Any] = {}
 
 
-def _start_worker(files: DataFiles, steps: Any) -> None:
+def start_worker(files: DataFiles, steps: Any = None) -> None:
+    """Initialise a worker: one thread, the data opened, ``steps`` to report progress in."""
     import signal
 
     import torch
@@ -203,6 +213,11 @@ def _start_worker(files: DataFiles, steps: Any) -> None:
     torch.set_num_threads(1)
     _worker["data"] = files.open()
     _worker["steps"] = steps
+
+
+def worker_data() -> TrainingData:
+    """The data of this worker process."""
+    return _worker["data"]
 
 
 def _follow_parent() -> None:

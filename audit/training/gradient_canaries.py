@@ -30,9 +30,8 @@ from torch import Tensor
 from audit.inclusion import fair_coins
 from audit.seeds import Purpose, generator
 from audit.training.arms import Arm
-from audit.training.ensemble import CLIP_EPS
-from audit.training.minibatches import poisson_minibatches
 from audit.training.models import Model
+from audit.training.plants import recipe
 
 LENGTH = 10.0
 """‖gradient‖ of a canary in clip norms: a loss can be as steep as it likes, clipping must hold."""
@@ -180,14 +179,15 @@ class PlantedCanaries:
         device: torch.device,
         scale: float = 1.0,
     ) -> None:
-        assert arm.clip_norm is not None and arm.noise_multiplier is not None
+        assert arm.clip_norm is not None
+        assert arm.noise_multiplier is not None
         self.arm = arm
         self.coins = fair_coins(arm.canaries, models, seed=seed)
         self._directions = Directions(model, arm.canaries, seed=seed, device=device)
         self._signs = step_signs(arm, seed=seed)
         self._device = device
         self._steps = self._selections(models, seed)
-        self._size = scale * clipped(LENGTH * arm.clip_norm, arm.clip_norm)
+        self._size = scale * recipe(arm).clipped(LENGTH * arm.clip_norm, arm.clip_norm)
         self._chosen = torch.zeros(len(models), arm.canaries, device=device)
         self._total, self._llr = torch.zeros_like(self._chosen), torch.zeros_like(self._chosen)
         self._done = 0
@@ -219,7 +219,8 @@ class PlantedCanaries:
         """
         assert self._last is not None, "start() comes before the first step"
         arm = self.arm
-        assert arm.clip_norm is not None and arm.noise_multiplier is not None
+        assert arm.clip_norm is not None
+        assert arm.noise_multiplier is not None
         now = self._directions.project(theta)
         velocity = (self._last - now).div_(arm.learning_rate)
         seen = velocity
@@ -259,14 +260,9 @@ class PlantedCanaries:
 
     def _selections(self, models: range, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Per step: which canaries of which model (its row) are in the minibatch."""
-        blocks = poisson_minibatches(
-            self.coins,
-            models,
-            arm=self.arm.name,
-            sample_rate=self.arm.sample_rate,
-            steps=self.arm.steps,
-            seed=seed,
-            purpose=Purpose.CANARY_MINIBATCHES,
+        purpose = Purpose.CANARY_MINIBATCHES
+        blocks = recipe(self.arm).minibatches(
+            self.coins, models, self.arm, seed=seed, purpose=purpose
         )
         rows = np.arange(len(models))
         for block in blocks:
@@ -275,11 +271,6 @@ class PlantedCanaries:
                     torch.from_numpy(np.repeat(rows, sizes)).to(self._device),
                     torch.from_numpy(canaries).to(self._device),
                 )
-
-
-def clipped(norm: float, clip_norm: float) -> float:
-    """The norm of a gradient after clipping, as the engines clip examples."""
-    return norm * min(1.0, clip_norm / (norm + CLIP_EPS))
 
 
 def _log_likelihood_ratio(x: Tensor, q: float, variance: Tensor) -> Tensor:

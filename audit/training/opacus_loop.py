@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy
 from audit.errors import BadInput
 from audit.training.arms import Arm
 from audit.training.augmentation import augment
-from audit.training.minibatches import poisson_minibatches
+from audit.training.plants import recipe
 
 GradSampleMode = Literal["hooks", "functorch", "ghost"]
 
@@ -35,14 +35,7 @@ def model_minibatches(
     member: Bool[np.ndarray, " n"], model: int, arm: Arm, *, seed: int
 ) -> Iterator[Tensor]:
     """The minibatches of one model, step by step, as index tensors."""
-    blocks = poisson_minibatches(
-        member[None],
-        range(model, model + 1),
-        arm=arm.name,
-        sample_rate=arm.sample_rate,
-        steps=arm.steps,
-        seed=seed,
-    )
+    blocks = recipe(arm).minibatches(member[None], range(model, model + 1), arm, seed=seed)
     for block in blocks:
         for examples, _ in block.steps():
             yield torch.from_numpy(examples)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from audit.training.arms import Arm
@@ -39,8 +41,11 @@ class OneModel(Protocol):
 class OnHost:
     """The program of a CPU."""
 
-    def __init__(self, model: Model, arm: Arm, engine: Engine, data: Data) -> None:
-        self._cohort = program(model, engine, torch.zeros(1, model.parameters), arm)
+    def __init__(
+        self, model: Model, arm: Arm, engine: Engine, data: Data, member: Bool[np.ndarray, " n"]
+    ) -> None:
+        subsets = member.sum(keepdims=True)
+        self._cohort = program(model, engine, torch.zeros(1, model.parameters), arm, subsets)
         self._data = data
 
     def step(

@@ -29,13 +29,16 @@ class StreamCheck:
     """Draws of one model against the plan.
 
     ``minibatch_z``: standard score of the number of selections against Binomial(steps·|T|, q);
-    ``outside_subset``: selections outside T. Noise (None in arms without):
+    ``minibatch_spread_z``: the same of their spread, over examples or over steps, whichever is
+    further off: examples that take turns are selected too evenly. ``outside_subset``: selections
+    outside T. Noise (None in arms without):
     ``noise_rms_relative_error`` is the largest |RMS / (z·C) − 1| over the layers,
     ``noise_step_correlation`` that of successive steps, ``noise_model_correlation`` that with
     another model's noise; each has its bound.
     """
 
     minibatch_z: float
+    minibatch_spread_z: float
     outside_subset: int
     noise_rms_relative_error: float | None
     noise_rms_bound: float | None
@@ -61,10 +64,10 @@ def check_streams(
     """Test the minibatches and, in DP arms, the noise of model ``k``, as drawn in ``form``."""
     device = torch.device("cpu") if device is None else device
     own, other = (replay(form, model, arm, i, member, seed=seed, device=device) for i in (k, k + 1))
-    z, outside = _minibatches(arm, member, own.minibatches())
-    passed = abs(z) <= _STANDARD_ERRORS and outside == 0
+    z, spread, outside = _minibatches(arm, member, own.minibatches())
+    passed = max(abs(z), abs(spread)) <= _STANDARD_ERRORS and outside == 0
     if arm.noise_multiplier is None or arm.clip_norm is None:
-        return StreamCheck(z, outside, None, None, None, None, None, passed)
+        return StreamCheck(z, spread, outside, None, None, None, None, None, passed)
     # Straight from the calibrated mechanism, not from the property that scales the draws.
     expected = arm.noise_multiplier * arm.clip_norm
     squares, last = torch.zeros(2, model.parameters, dtype=torch.float64, device=device)
@@ -83,20 +86,44 @@ def check_streams(
     step, across = abs(float(with_last)) / scale, abs(float(with_other)) / scale
     passed = passed and error <= bound and max(step, across) <= correlation_bound
     return StreamCheck(
-        z, outside, error, bound, step, across, float(correlation_bound), bool(passed)
+        z, spread, outside, error, bound, step, across, float(correlation_bound), bool(passed)
     )
 
 
-def _minibatches(arm: Arm, member: np.ndarray, minibatches: Iterator[Tensor]) -> tuple[float, int]:
-    selected = outside = 0
+def _minibatches(
+    arm: Arm, member: np.ndarray, minibatches: Iterator[Tensor]
+) -> tuple[float, float, int]:
+    """Scores of number and spread of the selections, and how many were outside."""
+    sizes, outside = [], 0
+    times = np.zeros(len(member))
     for batch in minibatches:
-        indices = batch.cpu().numpy()
-        selected += len(np.unique(indices))
+        indices = np.unique(batch.cpu().numpy())
+        sizes.append(len(indices))
+        times[indices] += 1
         outside += int((~member[indices]).sum())
+    q, selected = arm.sample_rate, sum(sizes)
     trials = arm.steps * int(member.sum())
-    spread = np.sqrt(trials * arm.sample_rate * (1 - arm.sample_rate))
-    excess = selected - trials * arm.sample_rate
-    return float(excess / spread) if spread > 0 else float(excess), outside
+    deviation = np.sqrt(trials * q * (1 - q))
+    excess = selected - trials * q
+    if deviation == 0:
+        return float(excess), 0.0, outside
+    over_examples = _spread_z(times[member], arm.steps, q)
+    over_steps = _spread_z(np.array(sizes, dtype=float), int(member.sum()), q)
+    return float(excess / deviation), max(over_examples, over_steps, key=abs), outside
+
+
+def _spread_z(counts: np.ndarray, trials: int, q: float) -> float:
+    """Standard score of the spread of independent ``counts`` ~ Binomial(trials, q).
+
+    Σ (c − trials·q)² / variance has mean n and variance n (2 + excess kurtosis): as a χ² of
+    that many degrees of freedom, made normal by its cube root (Wilson & Hilferty 1931).
+    """
+    variance = trials * q * (1 - q)
+    ratio = float(np.square(counts - trials * q).mean() / variance)
+    kurtosis = (1 - 6 * q * (1 - q)) / variance
+    degrees = 2 * len(counts) / (2 + kurtosis)
+    error = 2 / (9 * degrees)
+    return (ratio ** (1 / 3) - (1 - error)) / float(np.sqrt(error))
 
 
 def _worst_layer(

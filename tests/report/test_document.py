@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from audit.errors import BadInput
 from audit.report.blocks import NUMBER, TEXT, table
 from audit.report.document import document_json
 from audit.report.findings import exit_code
 from audit.report.frames import rows_of
+from audit.report.planted import refuse_planted
 from audit.report.render import render_html
 from audit.report.subgroup_section import main_grouping
 from tests.report.helpers import bare_claim, standard_only
@@ -260,3 +262,34 @@ def test_numbers_of_the_paragraphs_are_finite(hostile: Run) -> None:
 def test_a_table_with_a_short_row_is_refused() -> None:
     with pytest.raises(ValueError, match="has 1 cells, expected 2"):
         table("t", [("a", TEXT), ("b", NUMBER)], [["1"]])
+
+
+def planted_run() -> Run:
+    run = make(seed=1, hostile=False)
+    bug = {"name": "no_noise", "what": "w", "where": "</title><script>", "breaks": "b"}
+    run.run["plant"] = bug
+    return run
+
+
+def test_a_planted_bug_is_on_the_title_the_first_page_every_page_and_the_end() -> None:
+    run = planted_run()
+    doc = run.document()
+    assert doc["title"].startswith("PLANTED BUG no_noise. ")
+    page = render_html(doc)
+    assert page.count("PLANTED BUG no_noise") >= 5
+    assert "wrong on purpose" in page.split("<header>")[0]
+    assert page.index("wrong on purpose") < page.index("On one page")
+    assert "</title><script>" not in page
+    style = page.split("<style>")[1].split("</style>")[0]
+    for place in ("@top-center", "@bottom-left"):
+        assert f'{place} {{ content: "PLANTED BUG' in style
+
+
+def test_a_page_of_a_run_as_it_should_be_knows_nothing_of_plants(quiet_page: str) -> None:
+    assert "PLANTED" not in quiet_page
+
+
+def test_no_document_of_compliance_is_made_of_a_planted_run() -> None:
+    with pytest.raises(BadInput, match=r"plant = 'no_noise': .*no evidence of compliance"):
+        refuse_planted(planted_run().run)
+    refuse_planted(make(seed=1, hostile=False).run)

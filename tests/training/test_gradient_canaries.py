@@ -16,11 +16,11 @@ from audit.training.gradient_canaries import (
     LENGTH,
     Directions,
     PlantedCanaries,
-    clipped,
     step_signs,
 )
 from audit.training.models import Mlp
 from audit.training.noise import Noise
+from audit.training.plants import recipe
 
 HOST = torch.device("cpu")
 MODEL = Mlp((6, 8, 3), "tanh")
@@ -51,7 +51,8 @@ def test_directions_are_orthonormal_within_layers_and_fixed(count):
     assert torch.allclose(v @ v.T, torch.eye(count), atol=1e-6)
     ends = np.cumsum([layer[0].numel() for layer in MODEL.layers(v[:1])])
     for row in v:
-        assert len({int(np.searchsorted(ends, i, side="right")) for i in row.nonzero()}) == 1
+        support = row.numpy().nonzero()[0]
+        assert len(set(np.searchsorted(ends, support, side="right").tolist())) == 1
     vectors = torch.randn(4, MODEL.parameters)
     assert torch.allclose(directions.project(vectors), vectors @ v.T, atol=1e-5)
     again = torch.zeros_like(v)
@@ -75,8 +76,8 @@ def test_coins_are_fair_independent_and_the_models_own():
 
 
 def test_a_canary_is_clipped_like_an_example():
-    assert clipped(LENGTH * 1.5, 1.5) == pytest.approx(1.5, rel=1e-6)
-    assert clipped(0.2, 1.5) == 0.2
+    assert recipe(ARM).clipped(LENGTH * 1.5, 1.5) == pytest.approx(1.5, rel=1e-6)
+    assert recipe(ARM).clipped(0.2, 1.5) == 0.2
 
 
 def test_what_is_seen_is_what_was_added():
@@ -98,8 +99,7 @@ def test_what_is_seen_is_what_was_added():
 def test_scores_against_a_plain_loop():
     """The same sums from the parameters after every step, written as a student would."""
     seen = []
-    theta, found = trained(ARM, on_step=lambda done, theta: seen.append(theta.clone()))
-    x, y, member = data()
+    _, found = trained(ARM, on_step=lambda done, theta: seen.append(theta.clone()))
     start = torch.from_numpy(np.stack([MODEL.initial(3, k) for k in range(6)]))
     v = torch.zeros(ARM.canaries, MODEL.parameters)
     Directions(MODEL, ARM.canaries, seed=3, device=HOST).add(v, torch.eye(ARM.canaries))
