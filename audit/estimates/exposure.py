@@ -76,10 +76,10 @@ def exposure(
         "lira_offline": lambda: lira(margin, membership, online=False, variance=variance),
         "global_threshold": lambda: global_threshold(margin),
     }
-    not_run = {}
+    not_run: dict[str, str] = {}
     if population_margin is None or np.isnan(population_margin).all():
         why = "needs margins on test examples"
-        not_run = dict.fromkeys(("rmia_online", "rmia_offline"), why)
+        not_run = {name: why for name in ("rmia_online", "rmia_offline")}
     else:
         z = population_margin
         runs["rmia_online"] = lambda: rmia(margin, membership, z)
