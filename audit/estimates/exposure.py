@@ -79,7 +79,8 @@ def exposure(
     not_run: dict[str, str] = {}
     if population_margin is None or np.isnan(population_margin).all():
         why = "needs margins on test examples"
-        not_run = {"rmia_online": why, "rmia_offline": why}
+        left_out: tuple[str, ...] = ("rmia_online", "rmia_offline")
+        not_run = dict.fromkeys(left_out, why)
     else:
         z = population_margin
         runs["rmia_online"] = lambda: rmia(margin, membership, z)
