@@ -19,6 +19,7 @@ from audit.analysis.arms import (
 )
 from audit.analysis.empirical import Coins
 from audit.analysis.groups import analyse_groups
+from audit.analysis.power import run_power
 from audit.claims import STANDARD, Claim
 from audit.data.dataset import Dataset
 from audit.results import Results
@@ -56,6 +57,7 @@ def analyse(
         "trends": groups.trends,
         "disparity": groups.disparity,
         "fairlearn": groups.rates,
+        "power": run_power(arms, judged_by, data, outputs, coins),
     }
     return Results(
         examples=pd.concat(

@@ -22,6 +22,7 @@ from audit.report.influence_section import influence_section
 from audit.report.memorization_section import memorization_section
 from audit.report.page_one import page_one
 from audit.report.planted import planted
+from audit.report.power_section import power_section
 from audit.report.provenance_section import provenance_section
 from audit.report.subgroup_section import main_grouping, subgroup_section
 from audit.report.verdicts import label
@@ -71,6 +72,7 @@ def document(
         claim_section(run, summary),
         memorization_section(run, summary, examples),
         epsilon_section(run, summary),
+        power_section(run, summary),
         exposure_section(run, summary, subgroups),
         subgroup_section(run, summary, subgroups, full_subgroups),
         exposed_section(run, summary, subgroups),
