@@ -19,7 +19,8 @@ from audit.estimates.tradeoff import (
 )
 
 _LARGEST = 64.0
-_HALVINGS = 18
+_PRECISION = 1e-4
+"""Relative; what is certified is rounded down."""
 
 
 def refuted(
@@ -137,7 +138,7 @@ def _largest(refutes: Callable[[float], bool], at_least: float) -> float:
         low, high = high, 2 * high
         if high > _LARGEST:
             return low
-    for _ in range(_HALVINGS):
+    while high - low > _PRECISION * high:
         middle = (low + high) / 2
         low, high = (middle, high) if refutes(middle) else (low, middle)
     return low
