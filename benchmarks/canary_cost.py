@@ -40,24 +40,26 @@ def main() -> None:
     data = load_data(config)
     planned = next(a for a in make_plan(config, data, device="cpu").arms if a.claim is not None)
     assert isinstance(planned.arm, Arm)
-    assert isinstance(planned.model, Mlp)
+    model = planned.model
+    assert isinstance(model, Mlp)
     arm = replace(planned.arm, steps=options.steps or planned.arm.steps)
-    x = planned.model.prepare(data.x_train, torch.device("cpu"))
+    x = model.prepare(data.x_train, torch.device("cpu"))
     y, models = torch.from_numpy(data.y_train), range(options.models)
     member = membership(len(y), models, p=0.7, design="poisson", seed=0)
 
     def seconds(canaries: int) -> float:
         start = time.perf_counter()
-        train_ensemble(planned.model, replace(arm, canaries=canaries), x, y, member, models, seed=0)
+        train_ensemble(model, replace(arm, canaries=canaries), x, y, member, models, seed=0)
         return time.perf_counter() - start
 
     torch.set_num_threads(1)
     with threadpool_limits(limits=1, user_api="blas"):
-        seconds(0), seconds(arm.canaries)
+        seconds(0)
+        seconds(arm.canaries)
         rounds = [(seconds(0), seconds(arm.canaries)) for _ in range(options.rounds)]
     ratios = sorted(with_canaries / without for without, with_canaries in rounds)
     print(
-        f"{planned.model.describe()}: {options.models} models, {arm.steps} steps, {arm.canaries} "
+        f"{model.describe()}: {options.models} models, {arm.steps} steps, {arm.canaries} "
         f"canaries: {median(ratios):.2f} [{ratios[0]:.2f}, {ratios[-1]:.2f}] times the seconds of "
         f"none ({median(w for w, _ in rounds):.2f} s), n = {len(rounds)} rounds"
     )

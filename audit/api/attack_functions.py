@@ -7,7 +7,7 @@ Scores are higher for likelier members. The mathematics is in ``audit.estimates`
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -20,6 +20,7 @@ from audit.estimates import exposure as _exposure
 from audit.estimates import membership as _membership
 from audit.estimates import rmia as _rmia
 from audit.estimates import roc as _roc
+from audit.estimates.leave_one_out import Centre
 
 
 def lira(
@@ -27,8 +28,8 @@ def lira(
     membership: ArrayLike,
     *,
     online: bool = True,
-    variance: Literal["per-example", "fixed"] | None = None,
-    centre: Literal["mean", "median"] = "mean",
+    variance: str | None = None,
+    centre: str = "mean",
 ) -> Float32[np.ndarray, "models n"]:
     """LiRA's score of every model and example, fitted on the *other* models.
 
@@ -42,7 +43,10 @@ def lira(
     _one_of("variance", variance, (None, "per-example", "fixed"))
     _one_of("centre", centre, ("mean", "median"))
     return _membership.lira(
-        *_pair("margin", margin, membership), online=online, variance=variance, centre=centre
+        *_pair("margin", margin, membership),
+        online=online,
+        variance=cast(_membership.Variance | None, variance),
+        centre=cast(Centre, centre),
     )
 
 

@@ -76,10 +76,11 @@ def exposure(
         "lira_offline": lambda: lira(margin, membership, online=False, variance=variance),
         "global_threshold": lambda: global_threshold(margin),
     }
-    not_run = {}
+    not_run: dict[str, str] = {}
     if population_margin is None or np.isnan(population_margin).all():
         why = "needs margins on test examples"
-        not_run = dict.fromkeys(("rmia_online", "rmia_offline"), why)
+        left_out: tuple[str, ...] = ("rmia_online", "rmia_offline")
+        not_run = dict.fromkeys(left_out, why)
     else:
         z = population_margin
         runs["rmia_online"] = lambda: rmia(margin, membership, z)

@@ -155,10 +155,11 @@ class _Tables:
         above = np.cumsum(counts[:, :, ::-1], axis=2)
         # Models without any defined cell say nothing and are no units.
         used = above[:, :, -1].sum(axis=0) > 0
-        return cls(*np.pad(above[:, used], ((0, 0), (0, 0), (1, 0))), shared_fits)
+        padded = np.pad(above[:, used], ((0, 0), (0, 0), (1, 0)))
+        return cls(padded[0], padded[1], shared_fits)
 
     @property
-    def models(self) -> int:
+    def n_models(self) -> int:
         return len(self.above_in)
 
     def _without_each(self) -> tuple[Float64[np.ndarray, "models points"], ...]:
@@ -190,8 +191,8 @@ class _Tables:
         self, confidence: float, at: tuple[np.ndarray, np.ndarray] | None
     ) -> Estimate:
         """At a given threshold (``at``: hits, false alarms per model), or the others' best."""
-        if at is None and self.models < 2:
-            return Estimate(np.nan, np.nan, np.nan, self.models)
+        if at is None and self.n_models < 2:
+            return Estimate(np.nan, np.nan, np.nan, self.n_models)
         hits, alarms = self._at_best_of_others() if at is None else at
         members, others = self.above_in[:, -1], self.above_out[:, -1]
 
@@ -216,7 +217,7 @@ class _Tables:
         self, value: float, replicates: Float64[np.ndarray, " models"], confidence: float
     ) -> Estimate:
         """``value`` with the jackknife's interval, on the logit scale, which keeps to (0, 1)."""
-        n = self.models
+        n = self.n_models
         if n < 2 or not np.isfinite(value) or not np.isfinite(replicates).all():
             return Estimate(value, np.nan, np.nan, n)
         spread = (n - 1) / n * float(((replicates - replicates.mean()) ** 2).sum())
