@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from audit.accounting import privacy_curve
+    from audit.api.attack_functions import exposure, lira, rmia, roc
     from audit.api.charts import Chart, Charts
     from audit.api.example_functions import (
         certified_epsilon,
@@ -46,6 +47,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "audit.accounting": ("privacy_curve",),
+    "audit.api.attack_functions": ("exposure", "lira", "rmia", "roc"),
     "audit.api.charts": ("Chart", "Charts"),
     "audit.api.example_functions": (
         "certified_epsilon",
@@ -92,17 +94,21 @@ __all__ = [
     "dp_bound",
     "dp_test",
     "draw_membership",
+    "exposure",
     "generalization_gap",
     "heterogeneity",
     "influence",
     "influential_pairs",
     "largest_memorization",
+    "lira",
     "load",
     "mean_memorization",
     "memorization",
     "memorization_cap",
     "power",
     "privacy_curve",
+    "rmia",
+    "roc",
     "run",
     "share_memorized",
     "subgroup_accuracy",

@@ -64,7 +64,7 @@ class Design:
     """What the power of a run depends on, beside the number of models.
 
     ``poisson``: whether memberships are independent coins; ``canaries``: gradient canaries of each
-    model by arm. ``claims``: of the private arms by name; ``judged_by``: of the arms that claim nothing.
+    model by arm. ``claims``: of the private arms by name; ``judged_by``: of arms that claim none.
     ``variance``: of the paired losses; ``variance_from``: where it comes from, in words.
     """
 

@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     CANARY_MINIBATCHES = 14
     CANARY_DIRECTIONS = 15
     CANARY_EXAMPLES = 16
+    CALIBRATION = 18
 
 
 def generator(root: int, purpose: Purpose, *key: int | str) -> np.random.Generator:

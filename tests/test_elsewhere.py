@@ -138,7 +138,7 @@ def test_anybody_can_recompute_from_the_shards(
     assert "train_margin" not in load_file(tmp_path / "out/shards/standard/0-39.safetensors")
 
 
-def test_margins_change_no_number_and_the_report_says_so(files: Path, tmp_path: Path):
+def test_margins_give_exposure_and_change_no_other_number(files: Path, tmp_path: Path):
     """Planted: margins that any attack on them would see (size 30 for members, 0.1 for others)."""
     own = ArmFiles(files / "private.npy", files / "private_test.npy")
     inside, right = np.load(files / "membership.npy"), np.load(files / "private.npy")
@@ -152,8 +152,19 @@ def test_margins_change_no_number_and_the_report_says_so(files: Path, tmp_path: 
         pd.read_parquet(tmp_path / name / "results/examples.parquet")
         for name in ("without", "with")
     )
-    pd.testing.assert_frame_equal(one, other)
-    said = "no number of this report was computed from them"
+    assert one.exposure.isna().all()
+    assert other.exposure.min() > 0.95
+    pd.testing.assert_frame_equal(one.drop(columns="exposure"), other.drop(columns="exposure"))
+    without, with_margins = (
+        json.loads((tmp_path / name / "results/summary.json").read_text())["arms"]["dp-0.5"]
+        for name in ("without", "with")
+    )
+    assert without["exposure"]["attack"] is None
+    assert "no margins" in without["exposure"]["why_not"]
+    found = with_margins["exposure"]
+    assert found["auc"]["value"] > 0.95
+    assert "test examples" in found["not_run"]["rmia_online"]
+    said = "attack exposure was computed from them"
     assert [said in page for page in pages] == [False, True]
 
 

@@ -153,6 +153,7 @@ def _on_canaries(canaries: CanaryOutputs, claim: Claim | None, delta: float) -> 
         if gradient
         else "likelihood ratio of Gaussians fitted on the other half of the models (LiRA)",
         "copies": canaries.copies,
+        "planted": canaries.coins.shape[1],
     }
     entry = _entry(what, found, found.why_not)
     if claim is not None and canaries.copies == 1:

@@ -17,8 +17,10 @@ from audit.analysis.arms import (
     influence_rows,
     loss_summary,
 )
+from audit.analysis.calibrated import run_calibration
 from audit.analysis.empirical import Coins
 from audit.analysis.groups import analyse_groups
+from audit.analysis.power import run_power
 from audit.claims import STANDARD, Claim
 from audit.data.dataset import Dataset
 from audit.results import Results
@@ -37,8 +39,8 @@ def analyse(
 
     An arm that claims nothing is held against ``judged_by``: what that claim would have forbidden.
     Accuracy losses need the standard arm; without one there are none. ``coins``: how membership was
-    drawn. ``seed``: the run's, for the
-    random relabellings of the test of equal losses.
+    drawn. ``seed``: the run's, for the random relabellings of the test of equal losses, and for the
+    calibration.
     """
     found: dict[str, ArmEstimates] = {}
     summaries: dict[str, Any] = {}
@@ -56,6 +58,15 @@ def analyse(
         "trends": groups.trends,
         "disparity": groups.disparity,
         "fairlearn": groups.rates,
+        "power": run_power(arms, judged_by, data, outputs, coins),
+        "calibration": run_calibration(
+            summaries,
+            coins,
+            judged_by,
+            models=len(outputs[arms[0].name].membership),
+            n=len(data.x_train),
+            seed=seed,
+        ),
     }
     return Results(
         examples=pd.concat(

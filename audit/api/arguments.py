@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from numpy.typing import ArrayLike
 
 from audit.errors import BadInput
@@ -43,6 +43,29 @@ def truth(name: str, values: ArrayLike) -> Bool[np.ndarray, "models columns"]:
             "Compare predictions with labels first: predicted == y",
         )
     return array.astype(bool)
+
+
+def real(name: str, values: ArrayLike) -> Float[np.ndarray, "models columns"]:
+    """A matrix of floating-point numbers; NaN is undefined, infinities may be there.
+
+    Who was right, or who was in, is refused in the place of margins and scores.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise BadInput(name, type(values).__name__, "is no matrix", "Use [models, n]") from error
+    if array.ndim != 2 or not array.size:
+        raise BadInput(
+            name,
+            f"shape {array.shape}",
+            "must be [models, examples], none empty",
+            "Stack the models",
+        )
+    if array.dtype.kind not in "if":
+        raise BadInput(
+            name, str(array.dtype), "must be real numbers", "Give log(p_y / (1 - p_y)), not answers"
+        )
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
 def pair(

@@ -40,8 +40,6 @@ class Row:
     guesses: int
     correct: int
     level: float
-    mu: float
-    epsilon_any: float
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class CoinAudit:
     Gaussian (``mu``); ``epsilon_any``: without that assumption. ``n`` of both counts models.
     ``coins``, ``guesses``, ``correct``: of the test that certified most. ``undefined``: coins about
     which no score says anything. ``refutes_claim``: the claimed privacy curve is refuted;
-    ``refutes_epsilon_delta``: the bare (ε, δ) is; None where that was not asked.
+    ``refutes_epsilon_delta``: the bare (ε, δ) is; None where that was not asked or not testable.
     """
 
     epsilon: Estimate
@@ -109,29 +107,34 @@ def audit_coins(
         BadInput: no score, shapes that differ, or p, δ or α out of range.
     """
     _check(coins, p, delta, alpha, statistic, llr)
-    found, undefined = [], 0
-    for score, log_odds, guessed, level in _scores(coins, p, statistic, llr, alpha):
-        undefined += int(np.isnan(log_odds).sum())
+    found: list[Row] = []
+    known = np.zeros(coins.shape, dtype=bool)
+    for score, log_odds, part, level in _scores(coins, p, statistic, llr, alpha):
+        known[part] |= ~np.isnan(log_odds)
+        guessed = coins[part]
         for guesses in guess_numbers(guessed.size):
             chosen = most_confident(log_odds, guesses)
             if chosen.size < guesses:
                 continue
             right = correct_guesses(log_odds, guessed, chosen)
-            counts: dict[str, Any] = {
-                "coins": guessed.size,
-                "guesses": guesses,
-                "correct": right,
-                "level": level / len(GUESSED),
-            }
-            mu = certified_mu(**counts, p=p)
-            any_epsilon = certified_epsilon_any(**counts, p=p, delta=delta)
-            found.append(Row(score, **counts, mu=mu, epsilon_any=any_epsilon))
-    models = len(coins)
+            found.append(Row(score, guessed.size, guesses, right, level / len(GUESSED)))
+    models, undefined = len(coins), int(coins.size - known.sum())
     if not found:
-        return _nothing(models, undefined, alpha, claim, claim_curve)
-    best = max(found, key=lambda row: (row.mu, row.epsilon_any, row.correct / row.guesses))
-    epsilon = gaussian_epsilon(best.mu, delta)
-    any_epsilon = max(row.epsilon_any for row in found)
+        return _nothing(models, undefined, alpha)
+    mu, any_epsilon, best = 0.0, 0.0, max(found, key=lambda row: row.correct / row.guesses)
+    for row in found:
+        counts: dict[str, Any] = {
+            "coins": row.coins,
+            "guesses": row.guesses,
+            "correct": row.correct,
+            "level": row.level,
+            "p": p,
+        }
+        better = certified_mu(**counts, at_least=mu)
+        if better > mu:
+            mu, best = better, row
+        any_epsilon = certified_epsilon_any(**counts, delta=delta, at_least=any_epsilon)
+    epsilon = gaussian_epsilon(mu, delta)
 
     def refutes(profile) -> bool:
         return any(
@@ -149,7 +152,7 @@ def audit_coins(
     return CoinAudit(
         epsilon=Estimate(epsilon, epsilon, np.inf, models),
         epsilon_any=Estimate(any_epsilon, any_epsilon, np.inf, models),
-        mu=best.mu,
+        mu=mu,
         coins=best.coins,
         guesses=best.guesses,
         correct=best.correct,
@@ -172,13 +175,13 @@ def _scores(
     statistic: np.ndarray | None,
     llr: np.ndarray | None,
     alpha: float,
-) -> Iterator[tuple[Score, np.ndarray, np.ndarray, float]]:
-    """Each score with its log-odds, the coins it is about, and its share of ``alpha``."""
+) -> Iterator[tuple[Score, np.ndarray, slice, float]]:
+    """Each score with its log-odds, the models it is about, and its share of ``alpha``."""
     fits = statistic is not None and len(coins) >= FEWEST_MODELS_TO_FIT
     both = fits and llr is not None
     if llr is not None:
         prior = np.float32(np.log(p / (1 - p)))
-        yield "likelihood ratio", llr + prior, coins, alpha / 2 if both else alpha
+        yield "likelihood ratio", llr + prior, slice(None), alpha / 2 if both else alpha
     if fits and statistic is not None:
         level = (alpha / 2 if both else alpha) / 2
         halves: tuple[tuple[Score, int], ...] = (
@@ -188,10 +191,10 @@ def _scores(
         for name, parity in halves:
             own, other = slice(parity, None, 2), slice(1 - parity, None, 2)
             log_odds = fitted_log_odds(statistic[other], coins[other], statistic[own], p=p)
-            yield name, log_odds, coins[own], level
+            yield name, log_odds, own, level
 
 
-def _nothing(models: int, undefined: int, alpha: float, claim: Any, curve: Any) -> CoinAudit:
+def _nothing(models: int, undefined: int, alpha: float) -> CoinAudit:
     unknown = Estimate(np.nan, np.nan, np.nan, models)
     why = (
         f"{models} models are too few to fit scores on one half and guess about the other "
@@ -199,8 +202,8 @@ def _nothing(models: int, undefined: int, alpha: float, claim: Any, curve: Any) 
         if models < FEWEST_MODELS_TO_FIT
         else "too few coins have a score"
     )
-    asked = (None if curve is None else False, None if claim is None else False)
-    return CoinAudit(unknown, unknown, np.nan, 0, 0, 0, undefined, alpha, *asked, (), why)
+    # Nothing was tested: neither refuted nor not refuted.
+    return CoinAudit(unknown, unknown, np.nan, 0, 0, 0, undefined, alpha, None, None, (), why)
 
 
 def _check(

@@ -20,6 +20,8 @@ from audit.estimates.roc import Roc, roc
 
 DEFAULT = "lira_online"
 _BLOCK = 4096
+# Learners that give every example they saw probability 1 have no variance of their own to fit.
+_MOST_UNFIT = 0.05
 
 
 @dataclass(frozen=True)
@@ -59,22 +61,30 @@ def exposure(
 ) -> Exposure:
     """Every attack on every model, each with what the other models show.
 
+    LiRA's variance is :func:`default_variance`'s, but ``fixed`` where more than 5 % of the cells
+    would have no score otherwise: a rule that looks at what can be fitted, never at success.
+
     ``population_margin``: of test examples, for RMIA; None where there are none.
     """
     variance = default_variance(len(margin))
+    scores = lira(margin, membership, variance=variance)
+    unfit = int((np.isnan(scores) & ~np.isnan(margin)).sum())
+    if variance == "per-example" and unfit > _MOST_UNFIT * scores.size:
+        variance = "fixed"
+        scores = lira(margin, membership, variance=variance)
     runs: dict[str, Callable[[], Float32[np.ndarray, "models n"]]] = {
         "lira_offline": lambda: lira(margin, membership, online=False, variance=variance),
         "global_threshold": lambda: global_threshold(margin),
     }
-    not_run = {}
+    not_run: dict[str, str] = {}
     if population_margin is None or np.isnan(population_margin).all():
         why = "needs margins on test examples"
-        not_run = dict.fromkeys(("rmia_online", "rmia_offline"), why)
+        left_out: tuple[str, ...] = ("rmia_online", "rmia_offline")
+        not_run = dict.fromkeys(left_out, why)
     else:
         z = population_margin
         runs["rmia_online"] = lambda: rmia(margin, membership, z)
         runs["rmia_offline"] = lambda: rmia(margin, membership, z, online=False)
-    scores = lira(margin, membership, variance=variance)
     attacks = {DEFAULT: roc(scores, membership, threshold=0.0)}
     # One attack at a time: a score per cell is as much memory as the margins twice.
     for name, score in runs.items():

@@ -25,8 +25,11 @@ def one_run_p_value(
 
     Under ε-DP a guess "in" is right with probability at most e^ε p/(e^ε p + 1 − p), whatever the
     other guesses did, a guess "out" with e^ε (1 − p)/(e^ε (1 − p) + p): the number of right ones is
-    no larger than a sum of such coins. δ adds at most 2·coins·δ·max_i P[correct − i ≤ sum <
-    correct]/i, the term as published for p = ½; for other p it is not smaller than needed.
+    no larger than a sum of such coins. δ adds at most 2·coins·δ·A. For p = ½, A is the published
+    max_i P[correct − i ≤ sum < correct]/i. For other p the law of the sum depends on how many
+    guesses say "in", which the output decides, so the part of δ could fall where it helps most: A
+    is then a bound for all of these laws, the largest probability of one value of the sum over that
+    half of the guesses that is of one kind.
 
     Args:
         guesses_in: how many of the guesses say "in"; needed where ``p`` is not ½.
@@ -51,9 +54,15 @@ def one_run_p_value(
     outside = stats.binom.pmf(np.arange(guesses - guesses_in + 1), guesses - guesses_in, right_out)
     mass = np.convolve(inside, outside) if guesses_in < guesses else inside
     tail = float(mass[correct:].sum())
-    # P[correct − i ≤ sum < correct] for i = 1 … correct.
-    below = np.cumsum(mass[:correct][::-1])
-    steepest = float((below / np.arange(1, correct + 1)).max(initial=0.0))
+    if p == 0.5:
+        # P[correct − i ≤ sum < correct] for i = 1 … correct.
+        below = np.cumsum(mass[:correct][::-1])
+        steepest = float((below / np.arange(1, correct + 1)).max(initial=0.0))
+    else:
+        half = (guesses + 1) // 2
+        steepest = max(
+            float(stats.binom.pmf(np.floor((half + 1) * q), half, q)) for q in (right_in, right_out)
+        )
     return min(1.0, tail + 2 * coins * delta * steepest)
 
 

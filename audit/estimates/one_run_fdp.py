@@ -7,19 +7,20 @@ of correct guesses about independent coins is bounded by the whole trade-off fun
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from audit.errors import BadInput
 from audit.estimates.tradeoff import (
     CoinGame,
     Profile,
-    curve_profile,
-    dp_profile,
+    dp_game,
     gaussian_epsilon,
-    gaussian_profile,
+    gaussian_game,
 )
 
-__all__ = ["certified_epsilon_any", "certified_mu", "curve_profile", "fdp_epsilon", "refuted"]
 _LARGEST = 64.0
-_HALVINGS = 18
+_PRECISION = 1e-4
+"""Relative; what is certified is rounded down."""
 
 
 def refuted(
@@ -36,9 +37,32 @@ def refuted(
         BadInput: impossible counts.
     """
     _check(coins, guesses, correct, level)
+    return _won(CoinGame(profile, p), coins, guesses, correct, level)
+
+
+def fdp_p_value(
+    profile: Profile, *, coins: int, guesses: int, correct: int, p: float = 0.5
+) -> float:
+    """The smallest level at which the guarantee is refuted, to 0.1 % and rounded up; at most 1.
+
+    Raises:
+        BadInput: impossible counts.
+    """
+    _check(coins, guesses, correct, 0.5)
+    game = CoinGame(profile, p)
+    low, high = 0.0, 1.0
+    while high - low > 1e-3 * high and high > 1e-12:
+        middle = (low + high) / 2 if low else high / 4
+        if _won(game, coins, guesses, correct, middle):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _won(game: CoinGame, coins: int, guesses: int, correct: int, level: float) -> bool:
     if guesses == 0:
         return False
-    game = CoinGame(profile, p)
     right, wrong = level * correct / coins, level * (guesses - correct) / coins
     most = guesses / coins
     for i in range(correct - 1, -1, -1):
@@ -53,14 +77,24 @@ def refuted(
     return right + wrong >= most
 
 
-def certified_mu(*, coins: int, guesses: int, correct: int, level: float, p: float = 0.5) -> float:
-    """The largest μ for which μ-GDP is refuted; 0 where not even μ = 0 is."""
+def certified_mu(
+    *,
+    coins: int,
+    guesses: int,
+    correct: int,
+    level: float,
+    p: float = 0.5,
+    at_least: float = 0.0,
+) -> float:
+    """The largest μ for which μ-GDP is refuted; 0 where not even μ = 0 is.
 
-    def refutes(mu: float) -> bool:
-        profile = gaussian_profile(mu)
-        return refuted(profile, coins=coins, guesses=guesses, correct=correct, level=level, p=p)
+    ``at_least``: what others have certified already; returned where this is not above it.
 
-    return _largest(refutes)
+    Raises:
+        BadInput: impossible counts.
+    """
+    _check(coins, guesses, correct, level)
+    return _largest(lambda mu: _won(gaussian_game(mu, p), coins, guesses, correct, level), at_least)
 
 
 def fdp_epsilon(
@@ -75,27 +109,36 @@ def fdp_epsilon(
 
 
 def certified_epsilon_any(
-    *, coins: int, guesses: int, correct: int, delta: float, level: float, p: float = 0.5
+    *,
+    coins: int,
+    guesses: int,
+    correct: int,
+    delta: float,
+    level: float,
+    p: float = 0.5,
+    at_least: float = 0.0,
 ) -> float:
-    """The same for any mechanism: the largest ε for which (ε, ``delta``)-DP is refuted."""
+    """The same for any mechanism: the largest ε for which (ε, ``delta``)-DP is refuted.
 
-    def refutes(epsilon: float) -> bool:
-        profile = dp_profile(epsilon, delta)
-        return refuted(profile, coins=coins, guesses=guesses, correct=correct, level=level, p=p)
+    Raises:
+        BadInput: impossible counts.
+    """
+    _check(coins, guesses, correct, level)
+    return _largest(
+        lambda epsilon: _won(dp_game(epsilon, delta, p), coins, guesses, correct, level), at_least
+    )
 
-    return _largest(refutes)
 
-
-def _largest(refutes) -> float:
-    """Largest argument ≥ 0 that is refuted, rounded down."""
-    if not refutes(0.0):
-        return 0.0
-    low, high = 0.0, 0.5
+def _largest(refutes: Callable[[float], bool], at_least: float) -> float:
+    """Largest argument ≥ ``at_least`` that is refuted, rounded down; else ``at_least``."""
+    if not refutes(at_least):
+        return at_least
+    low, high = at_least, max(0.5, 2 * at_least)
     while refutes(high):
         low, high = high, 2 * high
         if high > _LARGEST:
             return low
-    for _ in range(_HALVINGS):
+    while high - low > _PRECISION * high:
         middle = (low + high) / 2
         low, high = (middle, high) if refutes(middle) else (low, middle)
     return low

@@ -8,7 +8,8 @@ cells.
 Where scores are fitted on the other models, each pair of models counts twice, since each is fitted
 on the other; leaving out the cells of one, with all fits kept, shows it once. On noise the variance
 is then exactly twice what the jackknife shows, and ``shared_fits`` doubles it. Simulated coverage
-of a nominal 95 %: 93–99 % overall (83 % without doubling); of TPR in groups of 10 examples 73–92 %.
+of a nominal 95 %: AUC 93–99 % (83 % without doubling), TPR at 1 %
+FPR 88–98 % with 50 examples or more and 73–92 % in groups of 10.
 """
 
 from __future__ import annotations
@@ -155,10 +156,11 @@ class _Tables:
         above = np.cumsum(counts[:, :, ::-1], axis=2)
         # Models without any defined cell say nothing and are no units.
         used = above[:, :, -1].sum(axis=0) > 0
-        return cls(*np.pad(above[:, used], ((0, 0), (0, 0), (1, 0))), shared_fits)
+        padded = np.pad(above[:, used], ((0, 0), (0, 0), (1, 0)))
+        return cls(padded[0], padded[1], shared_fits)
 
     @property
-    def models(self) -> int:
+    def n_models(self) -> int:
         return len(self.above_in)
 
     def _without_each(self) -> tuple[Float64[np.ndarray, "models points"], ...]:
@@ -190,8 +192,8 @@ class _Tables:
         self, confidence: float, at: tuple[np.ndarray, np.ndarray] | None
     ) -> Estimate:
         """At a given threshold (``at``: hits, false alarms per model), or the others' best."""
-        if at is None and self.models < 2:
-            return Estimate(np.nan, np.nan, np.nan, self.models)
+        if at is None and self.n_models < 2:
+            return Estimate(np.nan, np.nan, np.nan, self.n_models)
         hits, alarms = self._at_best_of_others() if at is None else at
         members, others = self.above_in[:, -1], self.above_out[:, -1]
 
@@ -216,7 +218,7 @@ class _Tables:
         self, value: float, replicates: Float64[np.ndarray, " models"], confidence: float
     ) -> Estimate:
         """``value`` with the jackknife's interval, on the logit scale, which keeps to (0, 1)."""
-        n = self.models
+        n = self.n_models
         if n < 2 or not np.isfinite(value) or not np.isfinite(replicates).all():
             return Estimate(value, np.nan, np.nan, n)
         spread = (n - 1) / n * float(((replicates - replicates.mean()) ** 2).sum())
@@ -227,11 +229,15 @@ class _Tables:
             half = float(unanimous_error(np.array([n]), confidence=confidence)[0])
             half *= max(value, 1 - value)
             return Estimate(value, max(0.0, value - half), min(1.0, value + half), n)
-        error = np.array([np.sqrt(spread) / inner])
-        ends = student(
-            np.array([np.log(value / (1 - value))]), error, np.array([n - 1.0]),
-            confidence=confidence,
-        )  # fmt: skip
+        degrees = np.array([n - 1.0])
+        error = np.sqrt(spread) / inner
+        if error > 1:
+            # Too rough for the logit's slope at the value to speak for the whole interval.
+            ends = student(np.array([value]), np.sqrt([spread]), degrees, confidence=confidence)
+            low, high = (float(np.clip(end[0], 0, 1)) for end in ends)
+            return Estimate(value, low, high, n)
+        logit = np.array([np.log(value / (1 - value))])
+        ends = student(logit, np.array([error]), degrees, confidence=confidence)
         low, high = (float(1 / (1 + np.exp(-end[0]))) for end in ends)
         return Estimate(value, low, high, n)
 

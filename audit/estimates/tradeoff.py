@@ -14,9 +14,11 @@ tangents of G are known exactly, and any finite number of them bounds it from ab
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float64
@@ -79,11 +81,12 @@ def curve_profile(
     epsilon: Float64[np.ndarray, " points"], delta: Float64[np.ndarray, " points"]
 ) -> Profile:
     """A privacy curve known at ε ≥ 0. Between its points δ is interpolated in e^ε, in which it is
-    convex, and beyond the last it stays: never less than the true one."""
-    known = np.exp(epsilon)
+    convex, and beyond the last it stays: never less than the true one. Before the first it falls
+    from 1 at slope 0, where the profile of every mechanism starts."""
+    known, at_known = np.append(0.0, np.exp(epsilon)), np.append(1.0, delta)
 
     def above(slopes: Slopes) -> Slopes:
-        return np.interp(slopes, known, delta)
+        return np.interp(slopes, known, at_known)
 
     def profile(slopes: Slopes) -> Slopes:
         flat = slopes < 1
@@ -114,14 +117,27 @@ class CoinGame:
         conjugate += (1 - p) * profile(slopes * p / (1 - p))
         rise, offset = 1 / slopes, conjugate / slopes
         crossings = np.diff(offset) / np.diff(rise)
-        self._rise, self._offset = rise.tolist(), offset.tolist()
-        self._crossings = np.maximum.accumulate(crossings).tolist()
+        # Arrays of Python's, which bisect reads quickly, at a third of a list's memory.
+        self._rise, self._offset = array("d", rise.tobytes()), array("d", offset.tobytes())
+        self._crossings = array("d", np.maximum.accumulate(crossings).tobytes())
 
     def least_wrong(self, right: float) -> float:
         """A lower bound on P[guessed and wrong, E] where P[guessed and right, E] = ``right``, for
         any event E about everything else: the inverse of G."""
         line = bisect_right(self._crossings, right)
         return max(0.0, self._rise[line] * right - self._offset[line])
+
+
+@lru_cache(maxsize=256)
+def gaussian_game(mu: float, p: float) -> CoinGame:
+    """The game under μ-GDP; kept, since bisections ask for the same μ again and again."""
+    return CoinGame(gaussian_profile(mu), p)
+
+
+@lru_cache(maxsize=256)
+def dp_game(epsilon: float, delta: float, p: float) -> CoinGame:
+    """The game under (ε, δ)-DP; kept."""
+    return CoinGame(dp_profile(epsilon, delta), p)
 
 
 def gaussian_epsilon(mu: float, delta: float) -> float:

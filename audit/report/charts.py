@@ -279,6 +279,39 @@ def _roc(data: Json, colour: str) -> alt.LayerChart:  # noqa: ARG001  (arms have
 
 _DASHES = ((1, 0), (8, 3), (4, 4), (10, 3, 2, 3), (2, 2))
 
+
+def _power(data: Json, colour: str) -> alt.LayerChart:
+    names = list(dict.fromkeys(point["bound"] for point in data["points"]))
+    models = sorted({point["models"] for point in data["points"]})
+    # One number of models is a point: a logarithmic axis needs an extent.
+    extent = [models[0] / 1.2, models[-1] * 1.2]
+    x = alt.X(
+        "models:Q",
+        scale=alt.Scale(type="log", base=2, domain=extent, nice=False),
+        axis=alt.Axis(values=models, format=",d", labelOverlap=True),
+        title="models per arm (each step: double)",
+    )
+    y = alt.Y("memorization:Q", scale=alt.Scale(domain=[0, 1]), title="smallest memorization found")
+    legend = alt.Legend(title="bound", symbolOpacity=1)
+    colours = alt.Scale(domain=names, range=[STANDARD, colour][: len(names)])
+    dashes = alt.Scale(domain=names, range=[[1, 0], [5, 3]][: len(names)])
+    shapes = alt.Scale(domain=names, range=["circle", "diamond"][: len(names)])
+    base = alt.Chart(_data(data["points"]))
+    lines = base.mark_line(strokeWidth=1.5).encode(
+        x=x,
+        y=y,
+        color=alt.Color("bound:N", scale=colours, legend=legend),
+        strokeDash=alt.StrokeDash("bound:N", scale=dashes, legend=legend),
+    )
+    marks = base.mark_point(filled=True, size=45, opacity=1).encode(
+        x=x,
+        y=y,
+        color=alt.Color("bound:N", scale=colours, legend=legend),
+        shape=alt.Shape("bound:N", scale=shapes, legend=legend),
+    )
+    return _layer(lines, marks, height=250)
+
+
 _KINDS: dict[str, Callable[[Json, str], alt.LayerChart]] = {
     "histogram": _histogram,
     "plane": _plane,
@@ -286,5 +319,6 @@ _KINDS: dict[str, Callable[[Json, str], alt.LayerChart]] = {
     "forest": _forest,
     "exposure": _exposure,
     "certified": _certified,
+    "power": _power,
     "roc": _roc,
 }

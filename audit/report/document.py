@@ -22,9 +22,10 @@ from audit.report.influence_section import influence_section
 from audit.report.memorization_section import memorization_section
 from audit.report.page_one import page_one
 from audit.report.planted import planted
+from audit.report.power_section import power_section
 from audit.report.provenance_section import provenance_section
 from audit.report.subgroup_section import main_grouping, subgroup_section
-from audit.report.verdicts import label
+from audit.report.verdicts import label, with_needed
 from audit.report.words import Json, count, general, interval, name, not_estimable, number
 
 SCHEMA_VERSION = 1
@@ -71,6 +72,7 @@ def document(
         claim_section(run, summary),
         memorization_section(run, summary, examples),
         epsilon_section(run, summary),
+        power_section(run, summary),
         exposure_section(run, summary, subgroups),
         subgroup_section(run, summary, subgroups, full_subgroups),
         exposed_section(run, summary, subgroups),
@@ -125,7 +127,7 @@ def _all_findings(found: list[Json]) -> Json:
         if f["low"] is not None:
             shown += f" ({interval(f['low'], f['high'])})"
         rows.append([
-            f["question"], label(f)["words"], f["statement"], shown,
+            f["question"], label(f)["words"], with_needed(f), shown,
             count(f["n"]) if f["n"] is not None else "–",
             general(f["threshold"], 4) if f["threshold"] is not None else "–",
             f["method"],

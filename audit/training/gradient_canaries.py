@@ -275,7 +275,15 @@ class PlantedCanaries:
 
 def _log_likelihood_ratio(x: Tensor, q: float, variance: Tensor) -> Tensor:
     """log of (1 − q) N(0, v) + q N(1, v) over N(0, v) at ``x``."""
-    exponent = (x - 0.5).div_(variance)
+    exponent = (x - 0.5).div_(variance).clamp_(max=_LARGEST_EXPONENT)
     if q == 1.0:
         return exponent
-    return exponent.clamp_(max=_LARGEST_EXPONENT).expm1_().mul_(q).log1p_()
+    if exponent.device.type == "cpu":
+        # NumPy's exp and log take less than half of the time of PyTorch's (benchmarks/kernels.py).
+        values = exponent.numpy()
+        np.exp(values, out=values)
+        values *= q
+        values += 1 - q
+        np.log(values, out=values)
+        return exponent
+    return exponent.exp_().mul_(q).add_(1 - q).log_()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -112,3 +115,54 @@ def test_a_planted_curve_that_is_too_strict_is_refuted_beside_a_claim_that_is_no
     arm = found.summary["arms"]["dp-8"]
     assert arm["n_refuted"] == 0
     assert arm["above_bound"]["above_tradeoff_significant"] == 1
+
+
+def test_exposure_of_an_example_that_leaks_is_in_every_table():
+    rng = np.random.default_rng(1)
+    plain = outputs(memorizes=True)
+    margin = rng.normal(size=(K, N))
+    margin[:, MEMORIZED] += 8 * plain.membership[:, MEMORIZED]
+    margin[3] = np.nan
+    brought = replace(
+        plain,
+        train_margin=margin.astype(np.float16),
+        test_margin=rng.normal(size=(K, N_TEST)).astype(np.float16),
+    )
+    found = analyse(
+        [AnalysedArm("standard")],
+        claim(0.5),
+        data(),
+        {"standard": brought},
+        coins=Coins("poisson", 0.7),
+        seed=0,
+    )
+    exposure = found.examples["exposure"].to_numpy()
+    assert exposure.argmax() == MEMORIZED
+    assert exposure[MEMORIZED] > 0.95
+    arm = found.summary["arms"]["standard"]["exposure"]
+    assert arm["n_undefined"] >= N
+    assert arm["auc"]["n"] == K - 1
+    assert (
+        arm["attacks"]["global_threshold"]["n_in"] + arm["attacks"]["global_threshold"]["n_out"]
+        == (K - 1) * N
+    )
+    assert "exposure_standard" in {t["outcome"] for t in found.summary["trends"]}
+    assert not np.isnan(found.subgroups["exposure_standard"].to_numpy()).all()
+    json.dumps(found.summary, allow_nan=False)
+
+
+def test_labels_alone_give_no_exposure_and_say_why():
+    nothing = np.full((K, N), np.nan, dtype=np.float16)
+    brought = replace(outputs(memorizes=True), train_margin=nothing)
+    found = analyse(
+        [AnalysedArm("standard")],
+        claim(0.5),
+        data(),
+        {"standard": brought},
+        coins=Coins("poisson", 0.7),
+        seed=0,
+    )
+    exposure = found.summary["arms"]["standard"]["exposure"]
+    assert exposure["attack"] is None
+    assert "labels only" in exposure["why_not"]
+    assert np.isnan(found.examples["exposure"].to_numpy()).all()

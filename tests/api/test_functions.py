@@ -144,3 +144,38 @@ def test_what_nearly_fits_is_refused_in_one_line(call: Any, words: tuple[str, ..
     assert len(message.splitlines()) == 1
     for word in words:
         assert word in message
+
+
+MARGIN = RNG.normal(size=(40, 12)) + 3 * MEMBER
+
+
+def test_attacks_as_functions_take_what_fits():
+    scores = audit.lira(MARGIN, MEMBER.astype(np.uint8))
+    assert audit.roc(scores, MEMBER).auc.low > 0.8
+    assert audit.roc(scores, MEMBER, threshold=0).balanced_accuracy.value > 0.8
+    assert np.nanmean(audit.exposure(scores, MEMBER)) > 0.8
+    population = RNG.normal(size=(40, 100)).tolist()
+    assert audit.roc(audit.rmia(MARGIN.tolist(), MEMBER, population), MEMBER).auc.low > 0.6
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: audit.lira(MARGIN.T, MEMBER), "margin"),
+        (lambda: audit.lira(RIGHT, MEMBER), "margin"),
+        (lambda: audit.lira(MARGIN[0], MEMBER), "margin"),
+        (lambda: audit.lira([["a"]], [[1]]), "margin"),
+        (lambda: audit.lira(MARGIN, MARGIN), "membership"),
+        (lambda: audit.lira(MARGIN, MEMBER, variance="own"), "variance"),  # type: ignore[arg-type]
+        (lambda: audit.lira(MARGIN, MEMBER, centre="mode"), "centre"),  # type: ignore[arg-type]
+        (lambda: audit.rmia(MARGIN, MEMBER, MARGIN[:3]), "population_margin"),
+        (lambda: audit.rmia(MARGIN, MEMBER, MARGIN, gamma=0), "gamma"),
+        (lambda: audit.rmia(MARGIN, MEMBER, MARGIN, offline_a=2), "offline_a"),
+        (lambda: audit.roc(MARGIN, MEMBER, confidence=1), "confidence"),
+        (lambda: audit.roc(MARGIN, MEMBER, threshold=np.nan), "threshold"),
+        (lambda: audit.exposure(MARGIN, MEMBER[:, :3]), "scores"),
+    ],
+)
+def test_attacks_refuse_what_nearly_fits(call: Any, name: str):
+    with pytest.raises(audit.BadInput, match=f"^{name} ="):
+        call()

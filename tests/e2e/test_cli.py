@@ -23,7 +23,16 @@ HOSTILE = "</script><script>alert(1)</script>"
 
 @pytest.mark.parametrize(
     "command",
-    [(), ("run",), ("report",), ("show",), ("data",), ("data", "list"), ("data", "inspect")],
+    [
+        (),
+        ("run",),
+        ("plan",),
+        ("report",),
+        ("show",),
+        ("data",),
+        ("data", "list"),
+        ("data", "inspect"),
+    ],
 )
 def test_every_command_has_help(command: tuple[str, ...], tmp_path: Path):
     done = audit(*command, "--help", cwd=tmp_path)

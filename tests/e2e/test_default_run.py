@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
+from audit import lira, load, roc
 from tests.e2e.conftest import Finished, audit
+from tests.reference import naive_lira
 
 
 @pytest.fixture
@@ -161,3 +163,43 @@ def test_report_and_show_find_the_newest_run(default_run: tuple[Path, Finished])
     refused = audit("show", str(10**9), cwd=folder)
     assert refused.code == 2
     assert "must be a number from 0 to 1296" in refused.err
+
+
+def test_rare_subpopulations_and_memorized_examples_are_more_exposed(
+    summary: dict[str, Any], examples: pd.DataFrame
+):
+    standard, dp = (summary["arms"][a]["exposure"] for a in ("standard", "dp-2"))
+    assert standard["auc"]["low"] > dp["auc"]["high"] > dp["auc"]["low"] > 0.5
+    assert standard["tpr_at_0.01"]["low"] > 0.05 > dp["tpr_at_0.01"]["high"]
+    assert set(standard["attacks"]) == set(dp["attacks"])
+    trends = {t["outcome"]: t for t in summary["trends"] if t["kind"] == "subpopulation"}
+    assert trends["exposure_standard"]["slope"]["high"] < 0
+    rows = (examples["arm"] == "standard").to_numpy()
+    mem, exposure = (examples[column].to_numpy()[rows] for column in ("mem", "exposure"))
+    assert exposure[mem > 0.9].min() > 0.8
+    assert abs(exposure[mem < 0.01].mean() - 0.55) < 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("online", "fixed", "median"),
+    [(True, False, False), (False, False, False), (True, True, True)],
+)
+def test_attacks_on_digits_are_those_of_plain_loops(
+    default_run: tuple[Path, Finished], online: bool, fixed: bool, median: bool
+):
+    outputs = load(default_run[0]).outputs("standard")
+    margin, membership = outputs.train_margin, outputs.membership
+    wanted = naive_lira.lira(margin, membership, online=online, fixed=fixed, median=median)
+    scores = lira(
+        margin,
+        membership,
+        online=online,
+        variance="fixed" if fixed else "per-example",
+        centre="median" if median else "mean",
+    )
+    np.testing.assert_allclose(scores, wanted, rtol=1e-5, atol=1e-5)
+    found = roc(scores, membership)
+    auc, tpr = naive_lira.auc_and_tpr(wanted, membership, 0.01)
+    assert found.auc.value == pytest.approx(auc, abs=1e-6)
+    assert found.tpr[0.01].value == pytest.approx(tpr, abs=1e-6)

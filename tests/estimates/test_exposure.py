@@ -58,3 +58,14 @@ def test_intervals_of_subgroups_hold_coin_flips_on_noise():
         held.append((found.low <= 0.5) & (found.high >= 0.5))
         assert (found.pooled_error > 0).all()
     assert np.mean(held) > 0.9, np.mean(held)
+
+
+def test_models_that_are_certain_of_what_they_saw_are_attacked_with_one_variance():
+    rng = np.random.default_rng(3)
+    membership = rng.random((80, 40)) < 0.7
+    # A tree: probability 1 for every example it saw, so that no example has a variance "in".
+    margin = np.where(membership, 65504.0, rng.normal(size=(80, 40))).astype(np.float16)
+    margin += rng.normal(size=40) * 0
+    found = exposure(margin, membership, None)
+    assert found.variance == "fixed" or found.attacks["lira_online"].n_undefined < 100
+    assert found.attacks["lira_offline"].auc.value > 0.99

@@ -51,7 +51,10 @@ def rmia(
     scores = np.empty(margin.shape)
     for k in range(len(margin)):
         rest = [other for other in range(len(margin)) if other != k]
-        ratio_z = [q[k, j] / (((1 + a) * q[rest, j].mean() + 1 - a) / 2) for j in range(q.shape[1])]
+        ratio_z = [
+            q[k, j] / (((1 + a) * q[rest, j].mean() + 1 - a) / 2)
+            for j in range(population.shape[1])
+        ]
         for i in range(margin.shape[1]):
             keep = membership[rest, i]
             p_out = p[rest, i][~keep].mean()

@@ -201,7 +201,7 @@ def _examples(
         "mem_high": mem + 1.96 * se, "bound": bound,
         # 0.55-Gaussian DP, which allows a memorization of .217 at most.
         "tradeoff_bound": norm.cdf(norm.ppf(p_out) + 0.55),
-        "verdict": np.where(mem > 0.8, "violates", "not_refuted"), "exposure": np.nan,
+        "verdict": np.where(mem > 0.8, "violates", "not_refuted"), "exposure": 0.5 + mem / 4,
     }  # fmt: skip
     return pd.DataFrame(frame | groupings)
 
@@ -252,7 +252,9 @@ def _group_rows(
         put(f"accuracy_{arm}", here * np.clip(base + 0.01 * np.log2(frequency) / 4, 0, 1), half)
         mem = 0.05 - 0.012 * np.log2(frequency) + rng.normal(0, 0.01, len(names))
         put(f"mem_{arm}", mem * (1 if arm == "standard" else 0.1), np.full(len(names), 0.012))
-        columns[f"exposure_{arm}"] = np.nan
+        put(f"exposure_{arm}", 0.5 + mem / 4, np.full(len(names), 0.01))
+        for rate, value in (("auc", 0.6), ("tpr_at_0.001", np.nan), ("tpr_at_0.01", 0.07)):
+            put(f"{rate}_{arm}", np.full(len(names), value), np.full(len(names), 0.02))
         if arm != "standard":
             loss = here * (-0.02 - 0.012 * np.log2(frequency) + rng.normal(0, 0.02, len(names)))
             put(f"loss_{arm}", loss, half)
@@ -362,7 +364,30 @@ def _arm(
             "above_tradeoff_significant": 0, "memorization_cap": 0.7618, "tradeoff_cap": 0.217,
         },
     }  # fmt: skip
+    result["exposure"] = _exposure(private, models)
     if private:
         keys = ("epsilon", "delta", "noise_multiplier", "sample_rate", "steps", "clip_norm")
         result |= {k: facts[k] for k in keys} | {"loss": e(0.0214, 0.0041)}
     return result
+
+
+def _exposure(private: bool, models: int) -> dict[str, Any]:
+    fpr = np.geomspace(1e-5, 1, 41)
+    tpr = fpr if private else np.maximum(fpr, 0.7 * fpr**0.5)
+
+    def e(value: float, half: float) -> dict[str, Any]:
+        return {"value": value, "low": value - half, "high": value + half, "n": models}
+
+    found = {
+        "auc": e(0.531 if private else 0.608, 0.003),
+        "balanced_accuracy": e(0.521 if private else 0.563, 0.003),
+        "tpr_at_0.001": e(0.0013 if private else 0.0313, 0.0006),
+        "tpr_at_0.01": e(0.0116 if private else 0.0717, 0.0013),
+        "n_in": 181000, "n_out": 78000, "n_undefined": 7,
+    }  # fmt: skip
+    return {
+        "attack": "lira_online", "variant": "per-example variance", "why_not": None, **found,
+        "attacks": {"lira_online": found, "global_threshold": found},
+        "not_run": {"rmia_online": "needs margins on test examples"},
+        "roc": {"fpr": fpr.tolist(), "tpr": tpr.tolist()},
+    }  # fmt: skip

@@ -359,7 +359,7 @@ def test_no_word_promises(verdict: str) -> None:
 
 def test_every_finding_has_every_field(hostile: Run) -> None:
     fields = {"id", "question", "statement", "value", "low", "high", "n", "threshold"}
-    fields |= {"verdict", "method", "fails", "inconclusive"}
+    fields |= {"verdict", "method", "fails", "inconclusive", "needed"}
     entries = findings(hostile.summary, hostile.run)
     assert len({f["id"] for f in entries}) == len(entries)
     for entry in entries:
