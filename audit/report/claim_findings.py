@@ -284,7 +284,7 @@ def _needed(test: Mapping[str, Any]) -> str:
     if power is None:
         return "at least 2 models, with examples that are in some of them and out of others"
     if power >= ENOUGH_POWER:
-        return "it cannot be said: the test had the power to decide, and other evidence contradicts"
+        return "it cannot be said: the test had the power to decide; other evidence contradicts"
     return _needed_words(test)
 
 
