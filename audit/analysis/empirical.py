@@ -130,16 +130,14 @@ def _on_examples(
 def _on_canaries(canaries: CanaryOutputs, claim: Claim | None, delta: float) -> dict[str, Any]:
     gradient = canaries.kind == "gradient"
     tested: dict[str, Any] = _tested(claim)
-    at = delta
-    if canaries.copies > 1:
+    if canaries.copies > 1 and tested and claim is not None:
         # c copies in or out together are c neighbours away (Dwork & Roth 2014, Theorem 2.2).
-        base = claim.epsilon if claim is not None else None
-        at = delta if base is None else group_delta(base, delta, canaries.copies)
-        tested = {} if base is None else {"claim": (canaries.copies * base, at)}
+        allowed = group_delta(claim.epsilon, delta, canaries.copies)
+        tested = {"claim": (canaries.copies * claim.epsilon, allowed)}
     found = audit_coins(
         canaries.coins,
         p=0.5,
-        delta=at,
+        delta=delta,
         statistic=canaries.statistic,
         llr=canaries.llr,
         **tested,
@@ -154,6 +152,7 @@ def _on_canaries(canaries: CanaryOutputs, claim: Claim | None, delta: float) -> 
         else "likelihood ratio of Gaussians fitted on the other half of the models (LiRA)",
         "copies": canaries.copies,
         "planted": canaries.coins.shape[1],
+        "claimed": list(tested["claim"]) if "claim" in tested else None,
     }
     entry = _entry(what, found, found.why_not)
     if claim is not None and canaries.copies == 1:
