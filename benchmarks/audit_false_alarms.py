@@ -119,8 +119,9 @@ def print_peers(trials: int, seed: int) -> None:
         least = [(found[:, 0] >= found[:, k]).mean() for k in (2, 3)]
         print(
             f"ε={epsilon:<4g} f-DP {mean[0]:.3f}, f-DP any {mean[1]:.3f}, peers: "
-            f"one-run {mean[2]:.3f} (ours no less in {least[0]:.0%}), CP {mean[3]:.3f} ({least[1]:.0%});"
-            f" above the truth {np.array2string(above, precision=3)} (n={trials})",
+            f"one-run {mean[2]:.3f} (ours no less in {least[0]:.0%}), "
+            f"CP {mean[3]:.3f} ({least[1]:.0%}); above the truth "
+            f"{np.array2string(above, precision=3)} (n={trials})",
             flush=True,
         )
 
