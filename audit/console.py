@@ -20,6 +20,7 @@ from audit.pipeline import RunOutcome
 from audit.plan import Plan
 from audit.report.console import summary_lines
 from audit.report.planted import planted_words
+from audit.report.verdicts import with_needed
 from audit.results import Results
 
 _out = Console(highlight=False)
@@ -102,7 +103,7 @@ def print_outcome(outcome: RunOutcome) -> None:
         if finding["fails"]:
             _out.print(f"FAILS: {escape(finding['statement'])}", soft_wrap=True)
         elif finding["verdict"] == "could_not_tell":
-            _out.print(f"COULD NOT TELL: {escape(finding['statement'])}", soft_wrap=True)
+            _out.print(f"COULD NOT TELL: {escape(with_needed(finding))}", soft_wrap=True)
     undecided = sum(f["verdict"] == "inconclusive" for f in outcome.summary["findings"])
     if undecided:
         _out.print(f"{undecided} further questions could not be decided: see the report")

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from audit.claims import ALPHA, Claim
 from audit.config import CanaryKind, Design
-from audit.estimates.coin_audit import CoinAudit, audit_coins
+from audit.estimates.coin_audit import FEWEST_MODELS_TO_FIT, CoinAudit, audit_coins
 from audit.estimates.coin_power import certifiable_epsilon, would_refute
 from audit.estimates.dp_test import DpTest
 from audit.estimates.epsilon import certified_epsilon
@@ -153,10 +153,14 @@ def _on_canaries(canaries: CanaryOutputs, claim: Claim | None, delta: float) -> 
         if gradient
         else "likelihood ratio of Gaussians fitted on the other half of the models (LiRA)",
         "copies": canaries.copies,
+        "planted": canaries.coins.shape[1],
     }
     entry = _entry(what, found, found.why_not)
     if claim is not None and canaries.copies == 1:
-        entry |= _power(canaries.coins.size, claim)
+        # By the score that an ideal attacker would use, at its share of the level.
+        both = len(canaries.coins) >= FEWEST_MODELS_TO_FIT
+        size, level = canaries.coins.size, ALPHA / 2 if both else ALPHA
+        entry |= _power(size if gradient else size // 2, claim, level)
     return entry
 
 
@@ -189,10 +193,10 @@ def _entry(what: dict[str, Any], found: CoinAudit | None, why_not: str | None) -
     return {**entry, **told, "refutes_curve": curve, "refutes_claim": refutes}
 
 
-def _power(coins: int, claim: Claim) -> dict[str, Any]:
+def _power(coins: int, claim: Claim, level: float) -> dict[str, Any]:
     """What the best attack could certify of the claim itself, and whether twice its ε would show.
 
-    Both from the coins' number alone, at 80 % power.
+    Both from the coins' number and the level alone, at 80 % power.
     """
     if coins == 0 or not 0 < claim.delta < 1:
         return {}
@@ -204,9 +208,9 @@ def _power(coins: int, claim: Claim) -> dict[str, Any]:
     twice = 2 * claim.epsilon
     return {
         "certifiable": certifiable_epsilon(
-            coins, epsilon=claim.epsilon, delta=claim.delta, alpha=ALPHA
+            coins, epsilon=claim.epsilon, delta=claim.delta, alpha=level
         ),
         "would_refute_twice": would_refute(
-            coins, profile, epsilon=twice, delta=claim.delta, alpha=ALPHA
+            coins, profile, epsilon=twice, delta=claim.delta, alpha=level
         ),
     }

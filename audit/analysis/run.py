@@ -17,6 +17,7 @@ from audit.analysis.arms import (
     influence_rows,
     loss_summary,
 )
+from audit.analysis.calibrated import run_calibration
 from audit.analysis.empirical import Coins
 from audit.analysis.groups import analyse_groups
 from audit.analysis.power import run_power
@@ -38,8 +39,8 @@ def analyse(
 
     An arm that claims nothing is held against ``judged_by``: what that claim would have forbidden.
     Accuracy losses need the standard arm; without one there are none. ``coins``: how membership was
-    drawn. ``seed``: the run's, for the
-    random relabellings of the test of equal losses.
+    drawn. ``seed``: the run's, for the random relabellings of the test of equal losses, and for the
+    calibration.
     """
     found: dict[str, ArmEstimates] = {}
     summaries: dict[str, Any] = {}
@@ -58,6 +59,14 @@ def analyse(
         "disparity": groups.disparity,
         "fairlearn": groups.rates,
         "power": run_power(arms, judged_by, data, outputs, coins),
+        "calibration": run_calibration(
+            summaries,
+            coins,
+            judged_by,
+            models=len(outputs[arms[0].name].membership),
+            n=len(data.x_train),
+            seed=seed,
+        ),
     }
     return Results(
         examples=pd.concat(

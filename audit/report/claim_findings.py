@@ -130,6 +130,7 @@ def claim(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
         threshold=test.get("epsilon"),
         fails=fails,
         inconclusive=verdict == "could_not_tell" and not fails,
+        needed=_needed(test) if verdict == "could_not_tell" and not fails else None,
     )
 
 
@@ -169,6 +170,7 @@ def forbidden(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> J
         estimate=certified(result),
         threshold=test.get("epsilon"),
         inconclusive=verdict == "could_not_tell",
+        needed=_needed(test) if verdict == "could_not_tell" else None,
     )
 
 
@@ -220,6 +222,7 @@ def largest(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Jso
         threshold=cap,
         fails=verdict == "fails",
         inconclusive=verdict == "inconclusive",
+        needed=_needed(result.get("test") or {}) if verdict == "inconclusive" else None,
     )
 
 
@@ -273,6 +276,16 @@ def _undecided(test: Mapping[str, Any], summary: Mapping[str, Any], lost: int) -
             f"found with only {probability(power)} power; {_needed_words(test)}"
         )
     return "; ".join(reasons)
+
+
+def _needed(test: Mapping[str, Any]) -> str:
+    """What would decide a claim, for its finding."""
+    power = part(test, "power")
+    if power is None:
+        return "at least 2 models, with examples that are in some of them and out of others"
+    if power >= ENOUGH_POWER:
+        return "it cannot be said: the test had the power to decide; other evidence contradicts"
+    return _needed_words(test)
 
 
 def _needed_words(test: Mapping[str, Any]) -> str:

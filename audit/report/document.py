@@ -25,7 +25,7 @@ from audit.report.planted import planted
 from audit.report.power_section import power_section
 from audit.report.provenance_section import provenance_section
 from audit.report.subgroup_section import main_grouping, subgroup_section
-from audit.report.verdicts import label
+from audit.report.verdicts import label, with_needed
 from audit.report.words import Json, count, general, interval, name, not_estimable, number
 
 SCHEMA_VERSION = 1
@@ -127,7 +127,7 @@ def _all_findings(found: list[Json]) -> Json:
         if f["low"] is not None:
             shown += f" ({interval(f['low'], f['high'])})"
         rows.append([
-            f["question"], label(f)["words"], f["statement"], shown,
+            f["question"], label(f)["words"], with_needed(f), shown,
             count(f["n"]) if f["n"] is not None else "–",
             general(f["threshold"], 4) if f["threshold"] is not None else "–",
             f["method"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from audit.report import needed
 from audit.report.verdicts import finding
 from audit.report.words import Json, arm_words, count, finite, general, number, part, percent
 
@@ -79,6 +80,11 @@ def canaries(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Js
         threshold=allowed,
         fails=verdict == "violates",
         inconclusive=verdict == "could_not_tell",
+        needed=needed.for_canaries(
+            entry, facts["epsilon"], facts["delta"], int(summary.get("models") or 0)
+        )
+        if verdict == "could_not_tell"
+        else None,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from audit.report.blocks import NUMBER, TEXT, chart, figure, section, table, text
 from audit.report.colours import PRIVATE
 from audit.report.epsilon_findings import guessed_right, procedures
-from audit.report.words import Json, arm_label, count, finite, general, name, number, part
+from audit.report.words import Json, arm_label, count, finite, general, name, number, part, percent
 
 _ROLES = {
     "witness": "training examples, right or wrong",
@@ -49,8 +49,53 @@ def epsilon_section(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json 
             numbers,
             wide=True,
         ),
+        *_calibration(summary),
     ]
     return section("empirical-epsilon", "What attacks certify: empirical ε", blocks)
+
+
+def _calibration(summary: Mapping[str, Any]) -> list[Json]:
+    """The same procedures where the answer is known; nothing in results without it."""
+    found = summary.get("calibration")
+    if not found:
+        return []
+    setting, known = found["setting"], found["procedures"]
+    rows = [
+        [
+            name(entry["procedure"], 80),
+            _rate(entry["false_alarms"]),
+            *(
+                cell
+                for at in entry["known_epsilon"]
+                for cell in (general(at["epsilon"]), _rate(at["wrong"]), _share(at["share"]))
+            ),
+        ]
+        for entry in known
+        if len(entry["known_epsilon"]) == 1
+    ]
+    if not rows:
+        return []
+    columns = [("Procedure", TEXT), ("False alarms on pure noise", NUMBER), ("True ε", NUMBER)]
+    columns += [("Certified more than that", NUMBER), ("Certified, mean share of it", NUMBER)]
+    fewer = found["examples_of_run"] > setting["examples"]
+    note = (
+        f"Simulated: {count(setting['models'])} models, {count(setting['examples'])} examples in "
+        f"with probability {general(setting['p'])}, {count(setting['canaries'])} canaries, "
+        f"δ = {general(setting['delta'], 2)}"
+        + (f" (this run has {count(found['examples_of_run'])} examples)" if fewer else "")
+        + ". Known ε: a Gaussian mechanism that shows every coin as much as it may. At most 5 % "
+        "may be wrong; 95 % intervals. audit calibrate makes more trials."
+    )
+    return [table("The same procedures where the answer is known", columns, rows, note)]
+
+
+def _rate(e: Mapping[str, Any]) -> str:
+    wrong = round(e["value"] * e["n"])
+    return f"{count(wrong)} of {count(e['n'])} ({percent(e['low'])} to {percent(e['high'])})"
+
+
+def _share(e: Mapping[str, Any]) -> str:
+    return percent(e["value"], 0) if finite(e["value"]) else "–"
 
 
 _DESCRIPTION = "A row per arm and procedure: the certified lower bound on ε, and the claimed ε"

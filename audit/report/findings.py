@@ -2,7 +2,7 @@
 
 PURE. A finding is a plain dict: ``id``, ``question``, ``statement`` (one sentence for a reader who
 has not read the method), ``value``, ``low``, ``high``, ``n``, ``threshold``, ``verdict``,
-``method``, ``fails``, ``inconclusive``. Verdicts:
+``method``, ``fails``, ``inconclusive``, ``needed`` (what would decide an open question). Verdicts:
 
 - a privacy claim: ``violates`` | ``consistent`` | ``could_not_tell`` (method §4);
 - differences and trends: ``shown`` | ``equivalent`` | ``inconclusive`` | ``too_few_groups`` (§7);
@@ -24,6 +24,7 @@ from audit.report import (
     claim_findings,
     epsilon_findings,
     exposure_findings,
+    needed,
     subgroup_findings,
 )
 from audit.report.claim_findings import CLAIM
@@ -117,4 +118,5 @@ def _loss(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
         estimate=loss,
         threshold=0.0,
         inconclusive=not sure,
+        needed=None if sure else needed.for_loss(),
     )

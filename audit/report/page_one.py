@@ -15,7 +15,7 @@ from audit.report.epsilon_findings import CANARIES, canary_entry
 from audit.report.exposure_section import attacked, not_attacked
 from audit.report.findings import CLAIM
 from audit.report.subgroup_findings import SLOPE_DIGITS, groups_words
-from audit.report.verdicts import label
+from audit.report.verdicts import label, with_needed
 from audit.report.words import (
     Json,
     arm_words,
@@ -222,14 +222,14 @@ def _who_loses(
         overall = by_id.get(f"loss-{arm}")
         if overall is None:
             continue
-        said.append({"label": label(overall), "words": overall["statement"]})
+        said.append({"label": label(overall), "words": with_needed(overall)})
         for trend in summary.get("trends") or []:
             if trend["grouping"] == main and trend["outcome"] == f"loss_{arm}":
                 verdict = label(by_id[f"trend-loss_{arm}-{name(main)}"])
                 said.append({"label": verdict, "words": _trend_words(trend, arm_words(arm, run))})
         equal = by_id.get(f"disparity-{arm}-{name(main)}")
         if equal:
-            said.append({"label": label(equal), "words": equal["statement"]})
+            said.append({"label": label(equal), "words": with_needed(equal)})
     return said
 
 

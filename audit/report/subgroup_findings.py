@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from audit.report import needed
 from audit.report.verdicts import finding
 from audit.report.words import (
     NO_INTERVAL,
@@ -37,7 +38,7 @@ def trends(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[Json]:
 
 def disparities(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[Json]:
     """One finding per grouping and private arm: do all subgroups lose equally?"""
-    return [_disparity(d, run) for d in summary.get("disparity") or []]
+    return [_disparity(d, summary, run) for d in summary.get("disparity") or []]
 
 
 def is_loss(trend: Mapping[str, Any]) -> bool:
@@ -117,10 +118,13 @@ def _trend(trend: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
         estimate={**(trend.get("slope") or {}), "n": trend.get("n_groups")},
         threshold=0.0,
         inconclusive=verdict in _UNDECIDED,
+        needed=needed.for_trend(trend) if verdict in _UNDECIDED else None,
     )
 
 
-def _disparity(entry: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
+def _disparity(
+    entry: Mapping[str, Any], summary: Mapping[str, Any], run: Mapping[str, Any]
+) -> Json:
     verdict, grouping = entry["verdict"], name(entry["grouping"])
     label, margin = arm_words(entry["arm"], run), entry.get("equivalence_margin")
     worst = _worst_words(entry)
@@ -154,6 +158,7 @@ def _disparity(entry: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
         estimate=entry.get("worst_minus_rest"),
         threshold=margin,
         inconclusive=verdict in _UNDECIDED,
+        needed=needed.for_disparity(entry, summary, run) if verdict in _UNDECIDED else None,
     )
 
 

@@ -48,8 +48,12 @@ def finding(
     threshold: Any = None,
     fails: bool = False,
     inconclusive: bool = False,
+    needed: str | None = None,
 ) -> Json:
-    """One finding as plain JSON; its number is ``estimate`` (value, low, high, n)."""
+    """One finding as plain JSON; its number is ``estimate`` (value, low, high, n).
+
+    ``needed``: what it would take to decide an open question, or why that cannot be said.
+    """
     if verdict not in LABELS:
         raise ValueError(f"verdict = {verdict!r}: not one of {sorted(LABELS)}")
     n = part(estimate, "n")
@@ -66,4 +70,13 @@ def finding(
         "method": method,
         "fails": fails,
         "inconclusive": inconclusive,
+        "needed": needed,
     }
+
+
+def with_needed(found: Mapping[str, Any]) -> str:
+    """The statement of a finding, and what would decide it where the statement does not say so."""
+    needed = found.get("needed")
+    if not needed or needed in found["statement"]:
+        return found["statement"]
+    return f"{found['statement']} To decide it: {needed}."
