@@ -33,7 +33,7 @@ from audit.report.findings import exit_code, findings
 from audit.report.render import render_html
 from audit.resources import resource_dir
 from audit.results import read_results, write_results
-from audit.store import RunDirectory, Shard, check_out, read_shards, write_bytes
+from audit.store import RunDirectory, Shard, check_out, read_json, read_shards, write_bytes
 from audit.training import draws
 from audit.training.arms import Arm
 from audit.training.cohort_task import CanaryOutput, CohortOutput, CohortTask
@@ -387,7 +387,7 @@ def write_report(path: Path, *, full_subgroups: bool = False) -> Path:
     try:
         page = document(
             manifest,
-            results.summary,
+            _with_calibration(results.summary, path),
             results.examples,
             results.influence,
             results.subgroups,
@@ -406,6 +406,16 @@ def write_report(path: Path, *, full_subgroups: bool = False) -> Path:
     target = path / "report.html"
     write_bytes(target, html.encode())
     return target
+
+
+def _with_calibration(summary: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The figures of ``audit calibrate`` in place of the run's own, where it was given: it makes
+    more trials."""
+    file = path / "results" / "calibration.json"
+    if not file.exists():
+        return summary
+    found = read_json(file)
+    return {**summary, "calibration": {"examples_of_run": found["setting"]["examples"], **found}}
 
 
 def read_outputs(path: Path, manifest: dict[str, Any], arm: str) -> ArmOutputs:

@@ -49,32 +49,23 @@ def epsilon_section(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json 
             numbers,
             wide=True,
         ),
-        *_calibration(summary),
+        *_calibration(summary, run),
     ]
     return section("empirical-epsilon", "What attacks certify: empirical ε", blocks)
 
 
-def _calibration(summary: Mapping[str, Any]) -> list[Json]:
+def _calibration(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[Json]:
     """The same procedures where the answer is known; nothing in results without it."""
     found = summary.get("calibration")
     if not found:
         return []
-    setting, known = found["setting"], found["procedures"]
-    rows = [
-        [
-            name(entry["procedure"], 80),
-            _rate(entry["false_alarms"]),
-            *(
-                cell
-                for at in entry["known_epsilon"]
-                for cell in (general(at["epsilon"]), _rate(at["wrong"]), _share(at["share"]))
-            ),
-        ]
-        for entry in known
-        if len(entry["known_epsilon"]) == 1
-    ]
-    if not rows:
-        return []
+    setting, claimed = found["setting"], (run.get("judged_by") or {}).get("epsilon") or 1.0
+    rows = []
+    for entry in found["procedures"]:
+        # Of several known ε the one that is nearest to the claim.
+        at = min(entry["known_epsilon"], key=lambda a: abs(a["epsilon"] - claimed))
+        known = [general(at["epsilon"]), _rate(at["wrong"]), _share(at["share"])]
+        rows.append([name(entry["procedure"], 80), _rate(entry["false_alarms"]), *known])
     columns = [("Procedure", TEXT), ("False alarms on pure noise", NUMBER), ("True ε", NUMBER)]
     columns += [("Certified more than that", NUMBER), ("Certified, mean share of it", NUMBER)]
     fewer = found["examples_of_run"] > setting["examples"]
