@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from audit import __version__
+from audit.cli_calibrate import calibrate
 from audit.cli_estimate import estimate
 from audit.cli_options import Clusters, DataRoot, Label, Seed, Subgroups, TestFraction, names
 from audit.cli_plan import plan
@@ -55,6 +56,7 @@ def _main(
 
 app.command()(run)
 app.command()(plan)
+app.command()(calibrate)
 
 
 @app.command()

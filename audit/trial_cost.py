@@ -65,7 +65,7 @@ def cost(plan: Plan, data: Dataset, tried: list[ArmTrial], workers: int, spent: 
         "main_process_bytes": _own_peak() + held_bytes(plan, data),
         "disk_bytes": disk_bytes(plan, data),
         "trial_seconds": spent,
-        "not_included": "starting the processes, the estimates and the report",
+        "not_included": "starting processes, loading libraries, the estimates and the report",
     }
 
 

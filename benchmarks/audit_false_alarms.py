@@ -15,7 +15,7 @@ import math
 import numpy as np
 from scipy import stats
 
-from audit.estimates.calibration import PROCEDURES, AtEpsilon, Setting, calibrate_procedures
+from audit.estimates.calibration import PROCEDURES, AtEpsilon, Setting, at_epsilon
 from audit.estimates.clopper_pearson import clopper_pearson_epsilon
 from audit.estimates.coin_audit import audit_coins
 from audit.estimates.one_run import one_run_epsilon, one_run_p_value
@@ -37,15 +37,11 @@ def line(name: str, at: AtEpsilon, alpha: float) -> str:
 
 
 def print_ours(trials: int, known: int, seed: int, only: str | None) -> None:
-    for index, name in enumerate(PROCEDURES):
-        if only not in (None, name):
-            continue
+    cases = [(e, name) for e in (0.0, *EPSILONS) for name in PROCEDURES if only in (None, name)]
+    for index, (epsilon, name) in enumerate(cases):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
-        (found,) = calibrate_procedures(
-            SMALL, rng, trials=trials, known_trials=known, epsilons=EPSILONS, procedures=(name,)
-        )
-        for at in found.at:
-            print(line(name, at, SMALL.alpha), flush=True)
+        at = at_epsilon(name, SMALL, epsilon, known if epsilon else trials, rng)
+        print(line(name, at, SMALL.alpha), flush=True)
 
 
 def thresholds(inside: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -119,8 +115,9 @@ def print_peers(trials: int, seed: int) -> None:
         least = [(found[:, 0] >= found[:, k]).mean() for k in (2, 3)]
         print(
             f"ε={epsilon:<4g} f-DP {mean[0]:.3f}, f-DP any {mean[1]:.3f}, peers: "
-            f"one-run {mean[2]:.3f} (ours no less in {least[0]:.0%}), CP {mean[3]:.3f} ({least[1]:.0%});"
-            f" above the truth {np.array2string(above, precision=3)} (n={trials})",
+            f"one-run {mean[2]:.3f} (ours no less in {least[0]:.0%}), "
+            f"CP {mean[3]:.3f} ({least[1]:.0%}); above the truth "
+            f"{np.array2string(above, precision=3)} (n={trials})",
             flush=True,
         )
 

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from audit.analysis.empirical import group_delta
 from audit.data.dataset import Dataset
 from audit.estimates.coin_audit import audit_coins
 from audit.pipeline import configure, load_data
@@ -107,11 +106,9 @@ def row_of_kind(data_name: str, epsilon: float, kind: str, count: int, models: i
     for arm in plan.arms:
         parts = canaries(plan, arm, data, models, 0)
         coins, margin = (_joined([getattr(p, n) for p in parts]) for n in ("coins", "margin"))
-        copies, delta = plan.canaries.copies, plan.judged_by.delta
-        at = group_delta(epsilon, delta, copies) if arm.claim is not None else delta
-        found = audit_coins(coins, p=0.5, delta=at, statistic=margin)
+        found = audit_coins(coins, p=0.5, delta=plan.judged_by.delta, statistic=margin)
         lines.append(
-            f"| {kind} × {copies} | {arm.name} | {found.epsilon.value:.2f} | "
+            f"| {kind} × {plan.canaries.copies} | {arm.name} | {found.epsilon.value:.2f} | "
             f"{found.epsilon_any.value:.2f} | {found.correct}/{found.guesses} of {found.coins} |"
         )
     return lines

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from audit.claims import ALPHA, Claim
 from audit.config import CanaryKind, Design
-from audit.estimates.coin_audit import CoinAudit, audit_coins
+from audit.estimates.coin_audit import FEWEST_MODELS_TO_FIT, CoinAudit, audit_coins
 from audit.estimates.coin_power import certifiable_epsilon, would_refute
 from audit.estimates.dp_test import DpTest
 from audit.estimates.epsilon import certified_epsilon
@@ -130,16 +130,14 @@ def _on_examples(
 def _on_canaries(canaries: CanaryOutputs, claim: Claim | None, delta: float) -> dict[str, Any]:
     gradient = canaries.kind == "gradient"
     tested: dict[str, Any] = _tested(claim)
-    at = delta
-    if canaries.copies > 1:
+    if canaries.copies > 1 and tested and claim is not None:
         # c copies in or out together are c neighbours away (Dwork & Roth 2014, Theorem 2.2).
-        base = claim.epsilon if claim is not None else None
-        at = delta if base is None else group_delta(base, delta, canaries.copies)
-        tested = {} if base is None else {"claim": (canaries.copies * base, at)}
+        allowed = group_delta(claim.epsilon, delta, canaries.copies)
+        tested = {"claim": (canaries.copies * claim.epsilon, allowed)}
     found = audit_coins(
         canaries.coins,
         p=0.5,
-        delta=at,
+        delta=delta,
         statistic=canaries.statistic,
         llr=canaries.llr,
         **tested,
@@ -154,10 +152,14 @@ def _on_canaries(canaries: CanaryOutputs, claim: Claim | None, delta: float) -> 
         else "likelihood ratio of Gaussians fitted on the other half of the models (LiRA)",
         "copies": canaries.copies,
         "planted": canaries.coins.shape[1],
+        "claimed": list(tested["claim"]) if "claim" in tested else None,
     }
     entry = _entry(what, found, found.why_not)
     if claim is not None and canaries.copies == 1:
-        entry |= _power(canaries.coins.size, claim)
+        # By the score that an ideal attacker would use, at its share of the level.
+        both = len(canaries.coins) >= FEWEST_MODELS_TO_FIT
+        size, level = canaries.coins.size, ALPHA / 2 if both else ALPHA
+        entry |= _power(size if gradient else size // 2, claim, level)
     return entry
 
 
@@ -190,10 +192,10 @@ def _entry(what: dict[str, Any], found: CoinAudit | None, why_not: str | None) -
     return {**entry, **told, "refutes_curve": curve, "refutes_claim": refutes}
 
 
-def _power(coins: int, claim: Claim) -> dict[str, Any]:
+def _power(coins: int, claim: Claim, level: float) -> dict[str, Any]:
     """What the best attack could certify of the claim itself, and whether twice its ε would show.
 
-    Both from the coins' number alone, at 80 % power.
+    Both from the coins' number and the level alone, at 80 % power.
     """
     if coins == 0 or not 0 < claim.delta < 1:
         return {}
@@ -205,9 +207,9 @@ def _power(coins: int, claim: Claim) -> dict[str, Any]:
     twice = 2 * claim.epsilon
     return {
         "certifiable": certifiable_epsilon(
-            coins, epsilon=claim.epsilon, delta=claim.delta, alpha=ALPHA
+            coins, epsilon=claim.epsilon, delta=claim.delta, alpha=level
         ),
         "would_refute_twice": would_refute(
-            coins, profile, epsilon=twice, delta=claim.delta, alpha=ALPHA
+            coins, profile, epsilon=twice, delta=claim.delta, alpha=level
         ),
     }

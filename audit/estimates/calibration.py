@@ -112,13 +112,12 @@ def calibrate_procedures(
             raise BadInput("procedure", name, "is not known", f"One of: {', '.join(PROCEDURES)}")
         if name.startswith("canaries") and setting.canaries == 0:
             continue
-        words, run = PROCEDURES[name]
         at = [
-            _at_epsilon(run, setting, epsilon, n, rng)
+            at_epsilon(name, setting, epsilon, n, rng)
             for epsilon, n in ((0.0, trials), *((e, known_trials) for e in epsilons))
             if n
         ]
-        found.append(Calibrated(name, words, tuple(at)))
+        found.append(Calibrated(name, PROCEDURES[name][0], tuple(at)))
     return found
 
 
@@ -148,14 +147,11 @@ def quick_calibration(setting: Setting, rng: np.random.Generator, *, epsilon: fl
     return found
 
 
-def _at_epsilon(
-    run: Callable[[Setting, float, np.random.Generator], Trial],
-    setting: Setting,
-    epsilon: float,
-    trials: int,
-    rng: np.random.Generator,
+def at_epsilon(
+    name: str, setting: Setting, epsilon: float, trials: int, rng: np.random.Generator
 ) -> AtEpsilon:
-    said = [run(setting, epsilon, rng) for _ in range(trials)]
+    """``trials`` of procedure ``name`` on mechanisms of this ``epsilon``; 0 is pure noise."""
+    said = [PROCEDURES[name][1](setting, epsilon, rng) for _ in range(trials)]
     wrong = np.array([t.accuses or t.epsilon > epsilon for t in said])
     low, high = wilson(np.array([wrong.sum()]), np.array([trials]))
     rate = Estimate(float(wrong.mean()), float(low[0]), float(high[0]), trials)

@@ -133,15 +133,16 @@ def _largest(refutes: Callable[[float], bool], at_least: float) -> float:
     """Largest argument ≥ ``at_least`` that is refuted, rounded down; else ``at_least``."""
     if not refutes(at_least):
         return at_least
-    low, high = at_least, max(0.5, 2 * at_least)
+    # From the same start for all: the games of dyadic arguments are kept.
+    low, high = 0.0, 0.5
     while refutes(high):
         low, high = high, 2 * high
         if high > _LARGEST:
-            return low
+            return max(low, at_least)
     while high - low > _PRECISION * high:
         middle = (low + high) / 2
         low, high = (middle, high) if refutes(middle) else (low, middle)
-    return low
+    return max(low, at_least)
 
 
 def _check(coins: int, guesses: int, correct: int, level: float) -> None:

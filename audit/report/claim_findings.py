@@ -279,12 +279,12 @@ def _undecided(test: Mapping[str, Any], summary: Mapping[str, Any], lost: int) -
 
 
 def _needed(test: Mapping[str, Any]) -> str:
-    """What would decide a claim, for the finding; with power enough, models that did not diverge."""
+    """What would decide a claim, for its finding."""
     power = part(test, "power")
     if power is None:
         return "at least 2 models, with examples that are in some of them and out of others"
     if power >= ENOUGH_POWER:
-        return "it cannot be said: the test had the power to decide, and other evidence contradicts"
+        return "it cannot be said: the test had the power to decide; other evidence contradicts"
     return _needed_words(test)
 
 

@@ -63,6 +63,13 @@ def canaries(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Js
             f"{seen}, which fits the claim of {claimed}.{power} Twice the claimed ε would have "
             "been refuted with 80 % power. This is not a proof."
         )
+    elif copies > 1:
+        allows = entry.get("claimed") or [allowed, 1.0]
+        text = (
+            f"{seen}, which does not contradict what {claimed} allows {copies} copies: "
+            f"ε = {general(allows[0])} with δ = {general(allows[1], 2)}, under which little is "
+            "forbidden."
+        )
     else:
         text = (
             f"{seen}, which does not contradict {claimed}; but so few coins could not show a "

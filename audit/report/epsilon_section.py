@@ -137,8 +137,9 @@ def _row(arm: str, entry: Mapping[str, Any], run: Mapping[str, Any]) -> list[str
     facts = run["arms"].get(arm, {})
     own = facts.get("kind") == "dp"
     claim = general(facts.get("epsilon")) if own else "none"
-    if own and (entry.get("copies") or 1) > 1:
-        claim = f"{general(facts['epsilon'] * entry['copies'])} ({entry['copies']} copies)"
+    if own and (entry.get("copies") or 1) > 1 and entry.get("claimed"):
+        epsilon, delta = entry["claimed"]
+        claim = f"{general(epsilon)}, δ = {general(delta, 2)} ({entry['copies']} copies)"
     refutes = entry.get("refutes_claim")
     verdict = {None: "–", True: "refuted", False: "not refuted"}[refutes if own else None]
     if entry.get("epsilon") is None:

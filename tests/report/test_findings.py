@@ -111,7 +111,9 @@ def test_a_violated_claim_certifies_no_less_than_what_it_refutes(
     claim = found(run)["claim-dp-2"]
     assert f"ε of at least {stated:.2f}" in claim["statement"]
     assert (claim["value"], claim["low"]) == (stated, stated)
-    assert ("ε certified (lower bound)", f"{stated:.2f}") in summary_lines(run.summary, run.run)
+    assert ("ε certified by single examples", f"{stated:.2f}") in summary_lines(
+        run.summary, run.run
+    )
 
 
 def test_what_is_not_refuted_certifies_only_its_own_bound(quiet: Run) -> None:
@@ -130,7 +132,7 @@ def test_under_fixed_inclusion_claim_and_swap_are_told_apart(verdict: str) -> No
     if verdict == "violates":
         assert "certify ε between in and out of at least 4.00" in claim["statement"]
     labels = [name for name, _ in summary_lines(run.summary, run.run) if "certified" in name]
-    assert set(labels) == {"ε between in and out certified (lower bound)"}
+    assert set(labels) == {"ε between in and out certified by single examples"}
 
 
 def test_the_standard_arm_is_held_against_the_strictest_claim() -> None:

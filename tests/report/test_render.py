@@ -144,6 +144,6 @@ def test_console_lines(quiet: Run) -> None:
         ("test accuracy", "94.7 % (94.1 to 95.3)"),
         ("memorized ≥ 0.25", "0.0 % (−0.4 to 0.4)"),
         ("largest memorization", "0.171 (0.081 to 0.241)"),
-        ("ε certified (lower bound)", "0.00"),
+        ("ε certified by single examples", "0.00"),
     ]
     assert lines[0] == ("standard training", "Violates (no claim made)")
