@@ -12,10 +12,7 @@ from audit.resolve import configure, load_data
 from benchmarks.planted_bugs import RIGHT, planned_arm, tables, trial
 
 MODELS, CANARIES = 24, 300
-STRONG = (
-    *("noise_for_mean", "microbatch_clipping", "no_clipping", "no_noise", "clip_norm_ignored"),
-    *("same_noise_every_step", "plain_gradient_added"),
-)
+STRONG = ("no_clipping", "no_noise", "clip_norm_ignored", "same_noise_every_step")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +38,7 @@ def test_gradient_canaries_catch_a_strong_bug(bug: str, arms, data):
     assert found["epsilon"] > 2
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_right_training_is_refuted_by_nothing(seed: int, arms, data):
     line = trial(arms, data, RIGHT, seed, MODELS, seed == 0)
     assert not any(found["refutes"] for found in line["procedures"].values())
