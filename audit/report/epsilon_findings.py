@@ -70,6 +70,11 @@ def canaries(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Js
             f"ε = {general(allows[0])} with δ = {general(allows[1], 2)}, under which little is "
             "forbidden."
         )
+    elif "would_refute_twice" not in entry:
+        text = (
+            f"{seen}, which does not contradict {claimed}; but how large a violation this attack "
+            f"({entry['threat']}) would have found is not known."
+        )
     else:
         text = (
             f"{seen}, which does not contradict {claimed}; but so few coins could not show a "
@@ -82,9 +87,10 @@ def canaries(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Js
         verdict,
         f"{entry['procedure']} ({entry['source']}); {entry['score']}; guesses about the surest "
         "20, 5 and 1.25 % of the coins, Bonferroni over these and over scores; certified ε: "
-        f"{entry['assumes']}. The claim: the accountant's whole curve, and the bare (ε, δ)",
+        f"{entry.get('assumes') or 'no assumption'}. The claim: the accountant's whole curve, and the bare (ε, δ)",
         estimate=entry.get("epsilon"),
-        threshold=allowed,
+        # The bound on copies is at another δ than what is certified of them.
+        threshold=allowed if copies == 1 else None,
         fails=verdict == "violates",
         inconclusive=verdict == "could_not_tell",
         needed=needed.for_canaries(
