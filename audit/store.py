@@ -205,10 +205,15 @@ def _load(path: Path, margins: bool) -> Shard:
             wanted = [*_BITS, *(_MARGINS if margins else ()), *_CANARY_NUMBERS]
             arrays: dict[str, Any] = {name: tensor(name) for name in wanted}
             return Shard(**{"train_margin": None, "test_margin": None, **arrays})
+    # The last two: more columns than any memory holds.
     except (
-        *(SafetensorError, KeyError, ValueError, TypeError, OSError),
-        # A number of columns that no memory holds.
-        *(MemoryError, OverflowError),
+        SafetensorError,
+        KeyError,
+        ValueError,
+        TypeError,
+        OSError,
+        MemoryError,
+        OverflowError,
     ) as error:
         raise AuditError(
             f"shard {path.name} cannot be read ({type(error).__name__}). "

@@ -87,7 +87,8 @@ def canaries(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Js
         verdict,
         f"{entry['procedure']} ({entry['source']}); {entry['score']}; guesses about the surest "
         "20, 5 and 1.25 % of the coins, Bonferroni over these and over scores; certified ε: "
-        f"{entry.get('assumes') or 'no assumption'}. The claim: the accountant's whole curve, and the bare (ε, δ)",
+        f"{entry.get('assumes') or 'no assumption'}. The claim: the accountant's whole curve, and "
+        "the bare (ε, δ)",
         estimate=entry.get("epsilon"),
         # The bound on copies is at another δ than what is certified of them.
         threshold=allowed if copies == 1 else None,

@@ -106,8 +106,8 @@ _DESCRIPTION = "A row per arm and procedure: the certified lower bound on ε, an
 _NOTE = (
     "All bounds are at the δ of the claim, of standard training at that of the strictest claim of "
     "the run; the witness bound under fixed subsets is one of a swap, and held against what the "
-    "claim allows that. Each procedure by itself is right in 95 % of audits; its thresholds were fixed "
-    "before looking, or paid for."
+    "claim allows that. Each procedure by itself is right in 95 % of audits; its thresholds were "
+    "fixed before looking, or paid for."
 )
 
 

@@ -8,6 +8,7 @@ import pytest
 from audit.analysis.empirical import CanaryOutputs, Coins, _on_canaries, _on_examples
 from audit.claims import Claim, make_claim
 from audit.report import epsilon_findings
+from audit.report.epsilon_section import _points, _row
 
 
 def claim(epsilon: float, delta: float) -> Claim:
@@ -54,16 +55,22 @@ def test_margins_of_planted_rows_have_no_known_power(coins: np.ndarray):
 
 
 def test_a_swap_is_held_against_what_the_claim_allows_a_swap():
-    from audit.report.epsilon_section import _points, _row
-
-    entry = {"id": "witness", "procedure": "witness bound", "on": "training examples",
-             "threat": "right or wrong", "epsilon": {"value": 3.0}, "refutes_claim": False}  # fmt: skip
-    run = {"inclusion": {"design": "fixed"},
-           "arms": {"dp": {"kind": "dp", "epsilon": 2.0, "delta": 1e-4}}}  # fmt: skip
-    summary = {"arms": {"dp": {"test": {"epsilon": 4.0},
-                               "empirical_epsilon": {"procedures": [entry]}}}}  # fmt: skip
+    entry = {
+        "id": "witness",
+        "procedure": "witness bound",
+        "on": "training examples",
+        "threat": "right or wrong",
+        "epsilon": {"value": 3.0},
+        "refutes_claim": False,
+    }
+    run = {
+        "inclusion": {"design": "fixed"},
+        "arms": {"dp": {"kind": "dp", "epsilon": 2.0, "delta": 1e-4}},
+    }
+    result = {"test": {"epsilon": 4.0}, "empirical_epsilon": {"procedures": [entry]}}
+    summary = {"arms": {"dp": result}}
     assert _row("dp", entry, run, summary)[4] == "4 (a swap)"
     assert _points(["dp"], summary, run)["points"][0]["claimed"] == 4.0
     copies = {**entry, "id": "canaries", "copies": 4, "epsilon": {"value": 9.0}}
-    summary["arms"]["dp"]["empirical_epsilon"]["procedures"] = [copies]
+    result["empirical_epsilon"] = {"procedures": [copies]}
     assert _points(["dp"], summary, run)["points"][0]["claimed"] is None
