@@ -47,10 +47,11 @@ class CoinAudit:
     """What the coins of all models certify.
 
     ``epsilon``: lower bound at δ with probability ≥ 1 − ``alpha``, if the trade-off function is
-    Gaussian (``mu``); ``epsilon_any``: without that assumption; at δ = 0 both are
-    the same. ``n`` of both counts models. ``coins``, ``guesses``, ``correct``: of the test that certified most. ``undefined``: coins about
-    which no score says anything. ``refutes_claim``: the claimed privacy curve is refuted;
-    ``refutes_epsilon_delta``: the bare (ε, δ) is; None where that was not asked or not testable.
+    Gaussian (``mu``); ``epsilon_any``: without that assumption; at δ = 0 both are the same. ``n``
+    of both counts models. ``coins``, ``guesses``, ``correct``: of the test that certified most.
+    ``undefined``: coins about which no score says anything. ``refutes_claim``: the claimed privacy
+    curve is refuted; ``refutes_epsilon_delta``: the bare (ε, δ) is; None where that was not asked
+    or not testable.
     """
 
     epsilon: Estimate
