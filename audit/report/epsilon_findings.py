@@ -60,8 +60,9 @@ def canaries(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Js
     elif entry.get("would_refute_twice"):
         verdict = "consistent"
         text = (
-            f"{seen}, which fits the claim of {claimed}.{power} Twice the claimed ε would have "
-            "been refuted with 80 % power. This is not a proof."
+            f"{seen}, which fits the claim of {claimed}.{power} Of a Gaussian mechanism "
+            "of twice the claimed ε the best attack would have refuted it with 80 % power; this "
+            "attack comes near that, not up to it. This is not a proof."
         )
     elif copies > 1:
         allows = entry.get("claimed") or [allowed, 1.0]
