@@ -46,8 +46,8 @@ def canaries(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Js
     power = ""
     if finite(entry.get("certifiable")):
         power = (
-            f" Of a mechanism that is exactly {claimed} the best attack would certify "
-            f"{number(entry['certifiable'], 2)}."
+            f" Of a mechanism that is exactly {claimed} the best attack would certify at "
+            f"least {number(entry['certifiable'], 2)} in 80 % of audits."
         )
     verdict = "could_not_tell"
     if entry.get("refutes_claim"):
