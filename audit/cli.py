@@ -119,7 +119,7 @@ def data_inspect(
     """What a data set becomes: rows, features, labels, groupings, and what looks wrong."""
     from audit.console import print_inspection
     from audit.data.inspect import inspect
-    from audit.pipeline import configure, load_data
+    from audit.resolve import configure, load_data
 
     options = {
         "data": data,

@@ -49,8 +49,8 @@ def plan(
     options = study.given()
     from audit.console import RunDisplay
     from audit.console_plan import print_plan, print_plan_json
-    from audit.pipeline import configure
     from audit.planning import Wanted, plan_audit
+    from audit.resolve import configure
 
     if not 0 < trial_seconds <= 3600:
         raise BadInput(

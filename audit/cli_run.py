@@ -26,8 +26,8 @@ def run(
     """
     options = study.given()
     from audit.console import RunDisplay, print_outcome
-    from audit.pipeline import configure, default_out
     from audit.pipeline import run as run_audit
+    from audit.resolve import configure, default_out
 
     resolved = configure(study.config, options)
     command = shlex.join(["audit", *sys.argv[1:]])

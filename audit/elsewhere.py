@@ -30,7 +30,8 @@ from audit.manifest import (
     refuse_changed_settings,
 )
 from audit.manifest_entries import describe_claim, describe_data
-from audit.pipeline import Listener, RunOutcome, finish
+from audit.missing_cohorts import Listener
+from audit.pipeline import RunOutcome, finish
 from audit.store import SCHEMA_VERSION, RunDirectory, Shard, check_out
 
 _UNSEEN = "trained elsewhere; not seen by this tool"

@@ -23,9 +23,10 @@ from audit.detectable import (
 )
 from audit.errors import BadInput
 from audit.estimates.subgroup_power import LossVariance, loss_variance
-from audit.pipeline import Listener, load_data, training_device
+from audit.missing_cohorts import Listener
 from audit.plan import Plan, make_plan
 from audit.planned_arm import PlannedArm
+from audit.resolve import load_data, training_device
 from audit.training.arms import Arm
 from audit.training.trial import ArmTrial
 from audit.trial_cost import disk_bytes, held_bytes, measure

@@ -205,7 +205,16 @@ def _load(path: Path, margins: bool) -> Shard:
             wanted = [*_BITS, *(_MARGINS if margins else ()), *_CANARY_NUMBERS]
             arrays: dict[str, Any] = {name: tensor(name) for name in wanted}
             return Shard(**{"train_margin": None, "test_margin": None, **arrays})
-    except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
+    # The last two: more columns than any memory holds.
+    except (
+        SafetensorError,
+        KeyError,
+        ValueError,
+        TypeError,
+        OSError,
+        MemoryError,
+        OverflowError,
+    ) as error:
         raise AuditError(
             f"shard {path.name} cannot be read ({type(error).__name__}). "
             "Give the command of the run again: it makes the shard anew."

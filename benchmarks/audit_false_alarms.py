@@ -45,10 +45,17 @@ def print_ours(trials: int, known: int, seed: int, only: str | None) -> None:
 
 
 def thresholds(inside: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """True and false positives at every threshold (all scores, and above them all)."""
+    """True and false positives at the thresholds that no other one beats in both.
+
+    jax_privacy counts these alone in its Bonferroni correction: more power for it than with all.
+    """
     cuts = np.append(np.union1d(inside, outside), np.inf)
     hits = inside.size - np.searchsorted(np.sort(inside), cuts, side="left")
-    return hits, outside.size - np.searchsorted(np.sort(outside), cuts, side="left")
+    alarms = outside.size - np.searchsorted(np.sort(outside), cuts, side="left")
+    # Both fall with the cut: a cut is beaten by the next one above if that loses no hit, and by the
+    # next one below if that has no more alarms.
+    beaten = np.append(hits[1:] == hits[:-1], False) | np.append(False, alarms[1:] == alarms[:-1])
+    return hits[~beaten], alarms[~beaten]
 
 
 def peer_clopper_pearson(inside: np.ndarray, outside: np.ndarray, delta: float) -> float:

@@ -19,8 +19,8 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from audit.inclusion import membership
-from audit.pipeline import configure, load_data
 from audit.plan import make_plan
+from audit.resolve import configure, load_data
 from audit.training.arms import Arm
 from audit.training.engines import train_ensemble
 from audit.training.models import Mlp

@@ -39,9 +39,9 @@ from audit.config import RunConfig
 from audit.data.dataset import Dataset
 from audit.estimates.corrections import holm
 from audit.inclusion import membership
-from audit.pipeline import configure, load_data
 from audit.plan import make_plan
 from audit.provenance import hardware, versions
+from audit.resolve import configure, load_data
 from audit.training.arms import Arm
 from audit.training.cohort_task import CohortOutput, CohortTask
 from audit.training.executors import DataFiles, cores, run_local

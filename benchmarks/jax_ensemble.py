@@ -41,9 +41,9 @@ from rounds import heading, lift_restrictions, line
 
 from audit.data.dataset import Dataset
 from audit.inclusion import membership
-from audit.pipeline import configure, load_data
 from audit.plan import make_plan
 from audit.provenance import hardware, versions
+from audit.resolve import configure, load_data
 from audit.training.arms import Arm
 from audit.training.engines import train_ensemble
 from audit.training.executors import cores

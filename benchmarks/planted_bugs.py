@@ -28,9 +28,9 @@ from audit.estimates.coin_audit import audit_coins
 from audit.estimates.dp_test import dp_verdict
 from audit.estimates.epsilon import certified_epsilon
 from audit.estimates.memorization import memorization
-from audit.pipeline import configure, load_data
 from audit.plan import make_plan
 from audit.planned_arm import PlannedArm
+from audit.resolve import configure, load_data
 from audit.training.arms import Arm
 from audit.training.cohort import train_cohort
 from audit.training.cohort_task import CohortOutput, CohortTask, TrainingData

@@ -17,8 +17,8 @@ import numpy as np
 from audit.data.registry import load
 from audit.estimates.subgroups import subgroup_loss
 from audit.estimates.trend import trend
-from audit.pipeline import read_outputs
 from audit.store import read_json
+from audit.stored_outputs import read_outputs
 
 STYLES = (2, 3, 4, 5, 6, 8, 10, 12, 15)
 SEEDS = range(4)

@@ -8,8 +8,8 @@ import pytest
 
 from audit.config import ArmConfig, config_digest, identity, make_config, read_config
 from audit.errors import BadInput
-from audit.pipeline import configure, default_out
 from audit.plan import preset
+from audit.resolve import configure, default_out
 
 
 def test_layers_rise_in_priority_and_tables_merge():

@@ -12,7 +12,7 @@ from scipy.stats import wasserstein_distance
 
 from audit.estimates.corrections import holm
 from audit.estimates.memorization import memorization
-from audit.pipeline import configure, load_data
+from audit.resolve import configure, load_data
 from benchmarks.early_estimates import (
     ALPHA,
     TRAITS,

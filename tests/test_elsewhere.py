@@ -18,7 +18,8 @@ from audit.brought import ArmFiles, Request
 from audit.claims import make_claim
 from audit.elsewhere import estimate
 from audit.errors import BadInput
-from audit.pipeline import RunOutcome, read_outputs
+from audit.pipeline import RunOutcome
+from audit.stored_outputs import read_outputs
 from tests.data.helpers import write_csv
 
 K, N, N_TEST = 90, 40, 25

@@ -38,6 +38,9 @@ FLOORS = {
 ROOM_OF = {
     "results": "store",
     "manifest_entries": "manifest",
+    "missing_cohorts": "pipeline",
+    "resolve": "pipeline",
+    "stored_outputs": "pipeline",
     "plan_canaries": "plan",
     "plan_learners": "plan",
     "plan_networks": "plan",

@@ -11,8 +11,8 @@ import pytest
 from audit.config import LearnerConfig
 from audit.data.dataset import Dataset, Grouping
 from audit.errors import BadInput
-from audit.pipeline import configure, training_device
 from audit.plan import Plan, make_plan
+from audit.resolve import configure, training_device
 from audit.training.arms import LearnerArm
 from tests.training.learners import PATH
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from audit.pipeline import configure, load_data
 from audit.planned_arm import PlannedArm
+from audit.resolve import configure, load_data
 from benchmarks.planted_bugs import RIGHT, planned_arm, tables, trial
 
 MODELS, CANARIES = 24, 300

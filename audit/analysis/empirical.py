@@ -124,7 +124,7 @@ def _on_examples(
         "threat": "black box: margins",
         "score": "likelihood ratio of Gaussians fitted on the other half of the models (LiRA)",
     }
-    return _entry(what, found, why_not)
+    return _entry(what, found, why_not, delta)
 
 
 def _on_canaries(canaries: CanaryOutputs, claim: Claim | None, delta: float) -> dict[str, Any]:
@@ -154,12 +154,12 @@ def _on_canaries(canaries: CanaryOutputs, claim: Claim | None, delta: float) -> 
         "planted": canaries.coins.shape[1],
         "claimed": list(tested["claim"]) if "claim" in tested else None,
     }
-    entry = _entry(what, found, found.why_not)
-    if claim is not None and canaries.copies == 1:
-        # By the score that an ideal attacker would use, at its share of the level.
+    entry = _entry(what, found, found.why_not, delta)
+    if claim is not None and gradient:
+        # By the score that an ideal attacker would use, at its share of the level. How near an
+        # attack on margins comes to the ideal one is not known, so neither is its power.
         both = len(canaries.coins) >= FEWEST_MODELS_TO_FIT
-        size, level = canaries.coins.size, ALPHA / 2 if both else ALPHA
-        entry |= _power(size if gradient else size // 2, claim, level)
+        entry |= _power(canaries.coins.size, claim, ALPHA / 2 if both else ALPHA)
     return entry
 
 
@@ -178,8 +178,11 @@ def _tested(claim: Claim | None) -> dict[str, Any]:
     return own
 
 
-def _entry(what: dict[str, Any], found: CoinAudit | None, why_not: str | None) -> dict[str, Any]:
-    entry = {"procedure": _POOLED, "source": _FDP, "assumes": _GAUSSIAN, **what}
+def _entry(
+    what: dict[str, Any], found: CoinAudit | None, why_not: str | None, delta: float
+) -> dict[str, Any]:
+    assumes = _GAUSSIAN if delta > 0 else None
+    entry = {"procedure": _POOLED, "source": _FDP, "assumes": assumes, **what}
     if found is None:
         return {**entry, "epsilon": None, "refutes_claim": None, "why_not": why_not}
     told = found.to_json()

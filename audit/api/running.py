@@ -77,6 +77,7 @@ def run(
     """
     # Not at the top: these import torch, and `audit.run` is looked at by editors and notebooks.
     from audit import pipeline
+    from audit.resolve import configure
 
     asked = {
         "epsilon": None if epsilon is None else _several(epsilon),
@@ -92,7 +93,7 @@ def run(
     source = data if x is None else f"arrays:{name}"
     if source is not None:
         options["data"] = source
-    resolved = pipeline.configure(Path(config) if config is not None else None, options)
+    resolved = configure(Path(config) if config is not None else None, options)
     dataset = None if x is None else _in_memory(memory, name, resolved)
     folder = Path(out) if out is not None else _default_out(resolved, dataset)
     with _listener(progress) as listener:
@@ -218,7 +219,7 @@ def _in_memory(memory: tuple[Any, ...], name: str, config: RunConfig) -> Dataset
 
 def _default_out(config: RunConfig, data: Dataset | None) -> Path:
     """The command's default; for data in memory with the data's fingerprint in the digest."""
-    from audit.pipeline import default_out
+    from audit.resolve import default_out
 
     folder = default_out(config)
     if data is None:

@@ -132,7 +132,7 @@ def quick_calibration(setting: Setting, rng: np.random.Generator, *, epsilon: fl
         cells = setting.models * (setting.canaries if name == "canaries" else setting.examples)
         # The witness bound tests every example by itself, which takes longer.
         affordable = 4e6 if name == "witness" else 1e7
-        trials = int(np.clip(affordable / max(cells, 1), 10, 200))
+        trials = int(np.clip(affordable / max(cells, 1), 10, 60))
         found += [
             entry.to_json()
             for entry in calibrate_procedures(

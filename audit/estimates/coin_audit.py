@@ -47,10 +47,11 @@ class CoinAudit:
     """What the coins of all models certify.
 
     ``epsilon``: lower bound at δ with probability ≥ 1 − ``alpha``, if the trade-off function is
-    Gaussian (``mu``); ``epsilon_any``: without that assumption. ``n`` of both counts models.
-    ``coins``, ``guesses``, ``correct``: of the test that certified most. ``undefined``: coins about
-    which no score says anything. ``refutes_claim``: the claimed privacy curve is refuted;
-    ``refutes_epsilon_delta``: the bare (ε, δ) is; None where that was not asked or not testable.
+    Gaussian (``mu``); ``epsilon_any``: without that assumption; at δ = 0 both are the same. ``n``
+    of both counts models. ``coins``, ``guesses``, ``correct``: of the test that certified most.
+    ``undefined``: coins about which no score says anything. ``refutes_claim``: the claimed privacy
+    curve is refuted; ``refutes_epsilon_delta``: the bare (ε, δ) is; None where that was not asked
+    or not testable.
     """
 
     epsilon: Estimate
@@ -134,7 +135,8 @@ def audit_coins(
         if better > mu:
             mu, best = better, row
         any_epsilon = certified_epsilon_any(**counts, delta=delta, at_least=any_epsilon)
-    epsilon = gaussian_epsilon(mu, delta)
+    # No Gaussian mechanism is (ε, 0)-DP: at δ = 0 that assumption would certify ε = ∞.
+    epsilon = gaussian_epsilon(mu, delta) if delta > 0 else any_epsilon
 
     def refutes(profile) -> bool:
         return any(

@@ -7,6 +7,7 @@ of correct guesses about independent coins is bounded by the whole trade-off fun
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 
 from audit.errors import BadInput
@@ -65,8 +66,11 @@ def _won(game: CoinGame, coins: int, guesses: int, correct: int, level: float) -
         return False
     right, wrong = level * correct / coins, level * (guesses - correct) / coins
     most = guesses / coins
+    # Written out: this loop runs as often as there are right guesses, and calls would cost most.
+    crossings, rise, offset = game.lines
     for i in range(correct - 1, -1, -1):
-        needed = game.least_wrong(right)
+        line = bisect_right(crossings, right)
+        needed = rise[line] * right - offset[line]
         if needed <= wrong:
             # Nothing can change any more further down.
             return right + wrong >= most

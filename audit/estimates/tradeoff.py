@@ -118,14 +118,17 @@ class CoinGame:
         rise, offset = 1 / slopes, conjugate / slopes
         crossings = np.diff(offset) / np.diff(rise)
         # Arrays of Python's, which bisect reads quickly, at a third of a list's memory.
-        self._rise, self._offset = array("d", rise.tobytes()), array("d", offset.tobytes())
-        self._crossings = array("d", np.maximum.accumulate(crossings).tobytes())
+        self.lines = tuple(
+            array("d", each.tobytes()) for each in (np.maximum.accumulate(crossings), rise, offset)
+        )
+        """Where one tangent takes over from the last, and slope and offset of each."""
 
     def least_wrong(self, right: float) -> float:
         """A lower bound on P[guessed and wrong, E] where P[guessed and right, E] = ``right``, for
         any event E about everything else: the inverse of G."""
-        line = bisect_right(self._crossings, right)
-        return max(0.0, self._rise[line] * right - self._offset[line])
+        crossings, rise, offset = self.lines
+        line = bisect_right(crossings, right)
+        return max(0.0, rise[line] * right - offset[line])
 
 
 @lru_cache(maxsize=256)

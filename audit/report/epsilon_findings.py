@@ -46,8 +46,8 @@ def canaries(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Js
     power = ""
     if finite(entry.get("certifiable")):
         power = (
-            f" Of a mechanism that is exactly {claimed} the best attack would certify "
-            f"{number(entry['certifiable'], 2)}."
+            f" Of a mechanism that is exactly {claimed} the best attack would certify at "
+            f"least {number(entry['certifiable'], 2)} in 80 % of audits."
         )
     verdict = "could_not_tell"
     if entry.get("refutes_claim"):
@@ -60,8 +60,9 @@ def canaries(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Js
     elif entry.get("would_refute_twice"):
         verdict = "consistent"
         text = (
-            f"{seen}, which fits the claim of {claimed}.{power} Twice the claimed ε would have "
-            "been refuted with 80 % power. This is not a proof."
+            f"{seen}, which fits the claim of {claimed}.{power} Of a Gaussian mechanism "
+            "of twice the claimed ε the best attack would have refuted it with 80 % power; this "
+            "attack comes near that, not up to it. This is not a proof."
         )
     elif copies > 1:
         allows = entry.get("claimed") or [allowed, 1.0]
@@ -69,6 +70,11 @@ def canaries(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Js
             f"{seen}, which does not contradict what {claimed} allows {copies} copies: "
             f"ε = {general(allows[0])} with δ = {general(allows[1], 2)}, under which little is "
             "forbidden."
+        )
+    elif "would_refute_twice" not in entry:
+        text = (
+            f"{seen}, which does not contradict {claimed}; but how large a violation this attack "
+            f"({entry['threat']}) would have found is not known."
         )
     else:
         text = (
@@ -82,9 +88,11 @@ def canaries(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Js
         verdict,
         f"{entry['procedure']} ({entry['source']}); {entry['score']}; guesses about the surest "
         "20, 5 and 1.25 % of the coins, Bonferroni over these and over scores; certified ε: "
-        f"{entry['assumes']}. The claim: the accountant's whole curve, and the bare (ε, δ)",
+        f"{entry.get('assumes') or 'no assumption'}. The claim: the accountant's whole curve, and "
+        "the bare (ε, δ)",
         estimate=entry.get("epsilon"),
-        threshold=allowed,
+        # The bound on copies is at another δ than what is certified of them.
+        threshold=allowed if copies == 1 else None,
         fails=verdict == "violates",
         inconclusive=verdict == "could_not_tell",
         needed=needed.for_canaries(

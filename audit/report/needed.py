@@ -75,6 +75,8 @@ def for_trend(trend: Mapping[str, Any]) -> str:
 
 def for_canaries(entry: Mapping[str, Any], epsilon: float, delta: float, models: int) -> str:
     """How many models would show twice the claimed ε on as many canaries each."""
+    if "would_refute_twice" not in entry and finite(part(entry.get("epsilon"), "value")):
+        return "gradient canaries (--canary-kind gradient), whose power can be computed"
     coins = entry.get("coins")
     if not finite(coins) or not coins or not 0 < delta < 1 or not models:
         return "canaries about which something can be guessed"

@@ -32,7 +32,7 @@ def blobs(n: int = 240) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _in_this_process() -> Iterator[None]:
     """Tiny models train faster than worker processes start; the test of a script has them."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("audit.pipeline.cores", lambda: 1)
+        patched.setattr("audit.missing_cohorts.cores", lambda: 1)
         yield
 
 

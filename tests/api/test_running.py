@@ -57,9 +57,9 @@ def test_arrays_give_the_results_of_the_command_byte_for_byte(tmp_path: Path):
 SCRIPT = """
 import numpy as np
 import audit
-import audit.pipeline
+import audit.missing_cohorts
 
-audit.pipeline.cores = lambda: 2  # workers, also on a machine with one core
+audit.missing_cohorts.cores = lambda: 2  # workers, also on a machine with one core
 print("the script runs")
 rng = np.random.default_rng(0)
 y = np.arange(80) % 2
@@ -135,9 +135,9 @@ def test_the_default_folder_depends_on_the_data(tmp_path: Path, monkeypatch: pyt
 def test_an_interrupt_passes_and_keeps_what_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from audit import pipeline
+    from audit import missing_cohorts
 
-    saved = pipeline._save
+    saved = missing_cohorts._save
 
     def save_and_stop(*arguments: Any) -> None:
         saved(*arguments)
@@ -145,7 +145,7 @@ def test_an_interrupt_passes_and_keeps_what_is_finished(
 
     settings = {"models": 6, "out": tmp_path / "r", "progress": False, **FAST}
     with monkeypatch.context() as patched:
-        patched.setattr("audit.pipeline._save", save_and_stop)
+        patched.setattr("audit.missing_cohorts._save", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
             audit.run(X, Y, **settings)
     kept = json.loads((tmp_path / "r" / "run.json").read_text())["shards"]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from audit import cli, pipeline
+from audit import cli, missing_cohorts, pipeline, resolve
 from audit.errors import CheckFailed
 from audit.plan import Plan
 from audit.training.ensemble import Ensemble
@@ -105,7 +105,7 @@ def test_one_model_is_too_few_and_says_so(tmp_path: Path):
 
 def test_an_option_wins_over_the_config_also_where_it_is_the_default(tmp_path: Path):
     (tmp_path / "c.toml").write_text('data = "adult"\nmodels = 2\nclusters_per_class = 3\n')
-    config = pipeline.configure(tmp_path / "c.toml", {"data": "digits"})
+    config = resolve.configure(tmp_path / "c.toml", {"data": "digits"})
     assert config.data == "digits"
     arguments = ("run", "--config", "c.toml", "--data", "digits", "--delta", "0.9", "--out", "r")
     assert_refused(audit(*arguments, cwd=tmp_path), "1/n = 0.000771")
@@ -220,8 +220,10 @@ def test_an_engine_with_wrong_clipping_fails_the_run_and_writes_no_results(
         return honest(self, *arguments) * 1.01
 
     monkeypatch.setattr(Ensemble, "_clip_factors", off_by_one_percent)
-    monkeypatch.setattr(pipeline, "cores", lambda: 1)  # train in this process, where the patch is
-    config, listener = pipeline.configure(small_config, {}), Silent()
+    monkeypatch.setattr(
+        missing_cohorts, "cores", lambda: 1
+    )  # train in this process, where the patch is
+    config, listener = resolve.configure(small_config, {}), Silent()
     for _ in range(2):  # and asking again does not wash it off
         with pytest.raises(CheckFailed, match="cross-check of dp-2") as failed:
             pipeline.run(config, tmp_path / "r", command_line="audit run", listener=listener)

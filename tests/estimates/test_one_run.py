@@ -257,3 +257,12 @@ def test_impossible_counts_are_refused():
         one_run_p_value(coins=10, guesses=5, correct=5, epsilon=1.0, delta=0.0, p=0.7)
     with pytest.raises(BadInput, match="tp"):
         clopper_pearson_epsilon(tp=3, n_in=2, fp=0, n_out=2, delta=0.0)
+
+
+def test_at_delta_zero_the_bound_needs_no_gaussian():
+    rng = np.random.default_rng(11)
+    coins = rng.random((4, 500)) < 0.5
+    revealed = np.where(coins, 1.0, -1.0)
+    found = audit_coins(coins, p=0.5, delta=0.0, llr=revealed, claim=(1.0, 0.0))
+    assert found.refutes_epsilon_delta
+    assert found.epsilon.value == found.epsilon_any.value > 3

@@ -1,0 +1,113 @@
+"""From options to what a run is made of: configuration, data, device, where it goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from audit import provenance
+from audit.config import RunConfig, config_digest, make_config, read_config
+from audit.data.dataset import Dataset
+from audit.data.registry import load
+from audit.errors import BadInput
+from audit.plan import preset
+from audit.resources import resource_dir
+from audit.training.executors import cores
+from audit.training.learners import is_learner
+
+
+def configure(file: Path | None, options: dict[str, Any]) -> RunConfig:
+    """The configuration from, in rising priority: shipped preset of the data set, file, options.
+
+    Args:
+        file: a TOML file, or the name of a shipped configuration (``mnist-cnn``).
+
+    Raises:
+        BadInput: the file cannot be read, or a field is unknown or out of range.
+    """
+    from_file = read_config(_config_file(file)) if file is not None else {}
+    data = options.get("data", from_file.get("data", "digits"))
+    shipped = preset(data) if isinstance(data, str) else {}
+    model = options.get("model", from_file.get("model"))
+    if isinstance(model, str) and is_learner(model):
+        # Shipped settings are those of a network; a learner would have to refuse them.
+        of_network = ("model", "hidden", "activation", "standard", "dp")
+        shipped = {field: value for field, value in shipped.items() if field not in of_network}
+    return make_config([shipped, from_file, options])
+
+
+def _config_file(file: Path) -> Path:
+    """``file``, or the shipped configuration of that name where there is no such file."""
+    shipped = {path.stem: path for path in resource_dir("configs").glob("*.toml")}
+    if file.exists() or file.name != str(file) or file.suffix:
+        return file
+    if file.name not in shipped:
+        raise BadInput(
+            "config",
+            str(file),
+            f"is neither a file nor one of {', '.join(sorted(shipped))}",
+            "Check the path",
+        )
+    return shipped[file.name]
+
+
+def default_out(config: RunConfig) -> Path:
+    """``runs/<data>-<digest>``: the same command finds its own run again and continues it."""
+    stem = Path(config.data.partition(":")[2] or config.data).stem
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in stem)[:40]
+    return Path("runs") / f"{safe or 'data'}-{config_digest(config)[:8]}"
+
+
+def load_data(config: RunConfig) -> Dataset:
+    """The data set that ``config`` names."""
+    return load(
+        config.data,
+        label=config.label,
+        subgroups=config.subgroups,
+        seed=config.seed,
+        clusters_per_class=config.clusters_per_class,
+        test_fraction=config.test_fraction,
+        data_root=Path(config.data_root) if config.data_root else None,
+    )
+
+
+def resolve_device(name: str) -> str:
+    """``auto`` is the GPU if there is one.
+
+    Raises:
+        BadInput: a device that this machine or this torch does not have.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        if torch.device(name).type not in ("cpu", "cuda"):
+            raise RuntimeError("only cpu and cuda can train")
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise BadInput(
+            "device", name, f"cannot be used ({str(error).splitlines()[0]})", "Use --device auto"
+        ) from error
+    return name
+
+
+def hardware_of(device: str) -> dict[str, object]:
+    """This machine, and the model of the GPU that trains; None on a CPU."""
+    import torch
+
+    gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
+    return {**provenance.hardware(device, cores() if device == "cpu" else 1), "gpu": gpu}
+
+
+def training_device(config: RunConfig) -> str:
+    if not is_learner(config.model):
+        return resolve_device(config.device)
+    if config.device not in ("auto", "cpu"):
+        raise BadInput(
+            "device",
+            config.device,
+            f"is for networks; {config.model} trains itself where it chooses to",
+            "Leave it out",
+        )
+    return "cpu"
