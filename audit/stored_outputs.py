@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from audit.analysis import ArmOutputs, CanaryOutputs
-from audit.errors import AuditError
+from audit.errors import AuditError, BadInput
 from audit.store import Shard, read_shards
+
+_MOST_COPIES = 1000
 
 
 def read_outputs(path: Path, manifest: dict[str, Any], arm: str) -> ArmOutputs:
@@ -73,10 +75,13 @@ def _canary_outputs(shards: list[Shard], manifest: dict[str, Any], arm: str) -> 
                 f"arm {arm} has {name} of shape {found[name].shape}, not {shape} as run.json says: "
                 "give the command of the run again, or start with another --out"
             )
+    copies = planted.get("copies", 1)
+    if not 1 <= copies <= _MOST_COPIES:
+        raise BadInput(
+            "canaries.copies", copies, "in run.json is no number of copies", "Restore it"
+        )
     statistic = found["canary_total" if kind == "gradient" else "canary_margin"]
-    return CanaryOutputs(
-        kind, found["canary_coins"], statistic, found.get("canary_llr"), planted.get("copies", 1)
-    )
+    return CanaryOutputs(kind, found["canary_coins"], statistic, found.get("canary_llr"), copies)
 
 
 def _add_margins(
