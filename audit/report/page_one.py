@@ -79,6 +79,10 @@ def _headline(
         subject = arm_words(arm, run)
         power = probability((summary["arms"][arm].get("test") or {}).get("power"))
         claim = claims[f"{CLAIM}{arm}"]
+        if any(f["fails"] for f in found if f["id"] == f"{CANARIES}{arm}"):
+            # Whatever single examples show: planted canaries have refuted it.
+            lines.append(f"The privacy claim of {subject} is violated: planted canaries refute it.")
+            continue
         undecided = (
             # The ε was not refuted, but the mechanism that it was computed from was.
             f"The privacy claim of {subject} has lost its ground: what was measured contradicts "
@@ -97,7 +101,7 @@ def _headline(
             "No arm of this run makes a privacy claim; the report shows what training memorizes, "
             "and what privacy would have forbidden it."
         )
-    broken = [f for f in found if f["fails"] and not f["id"].startswith(CLAIM)]
+    broken = [f for f in found if f["fails"] and not f["id"].startswith((CLAIM, CANARIES))]
     if broken:
         lines.append(
             f"{len(broken)} {'check' if len(broken) == 1 else 'checks'} of this run failed; read "

@@ -293,3 +293,25 @@ def test_no_document_of_compliance_is_made_of_a_planted_run() -> None:
     with pytest.raises(BadInput, match=r"plant = 'no_noise': .*no evidence of compliance"):
         refuse_planted(planted_run().run)
     refuse_planted(make(seed=1, hostile=False).run)
+
+
+def test_canaries_that_refute_a_claim_make_the_headline(quiet: Run) -> None:
+    run = copy.deepcopy(quiet)
+    entry = {
+        "id": "canaries", "procedure": "pooled one-run audit (f-DP)", "source": "a paper",
+        "on": "gradient canaries", "threat": "white box: every step", "score": "likelihood ratio",
+        "assumes": None, "copies": 1, "planted": 1000, "claimed": [2.0, 4e-4],
+        "epsilon": {"value": 7.0, "low": 7.0, "high": None, "n": 200},
+        "epsilon_any": {"value": 6.0, "low": 6.0, "high": None, "n": 200},
+        "coins": 200_000, "guesses": 2500, "correct": 2500, "alpha": 0.05,
+        "refutes_claim": True, "why_not": None,
+    }  # fmt: skip
+    for arm, result in run.summary["arms"].items():
+        if run.run["arms"][arm]["kind"] == "dp":
+            found = {"delta": 4e-4, "headline": "canaries", "procedures": [entry]}
+            result["empirical_epsilon"] = found
+    page = run.document()
+    assert "is violated: planted canaries refute it." in " ".join(page["page_one"]["headline"])
+    card = next(c for c in page["page_one"]["cards"] if c["id"].startswith("canaries-"))
+    assert card["verdict"] == "violates"
+    assert card["fails"]
