@@ -16,7 +16,7 @@ from audit.results import Results
 from tests.e2e.test_report_browser import CHROMIUM, FLAGS, REQUIRED
 from tests.report.synthetic import make
 
-KINDS = {"histogram", "plane", "trend", "forest", "exposure", "roc"}
+KINDS = {"histogram", "plane", "certified", "power", "trend", "forest", "exposure", "roc"}
 
 
 def hostile_run() -> audit.Run:
