@@ -43,6 +43,12 @@ class Claim:
     curve: PrivacyCurve | None = None
     adjacency: Adjacency = "add_remove"
 
+    @property
+    def coin_curve(self) -> PrivacyCurve | None:
+        """The curve of adding or removing one example, which is what a coin decides; None where
+        none is known, or only that of a swap."""
+        return self.curve if self.in_out_epsilon == self.epsilon else None
+
 
 def make_claim(
     epsilon: float,

@@ -17,7 +17,7 @@ from jaxtyping import Int
 
 from audit.claims import ALPHA, STANDARD, Claim
 from audit.estimates.bounds import Bound, curve_bound, dp_bound, line_bound
-from audit.estimates.coin_audit import FEWEST_MODELS_TO_FIT
+from audit.estimates.coin_audit import FEWEST_MODELS_TO_FIT, score_level
 from audit.estimates.epsilon_power import (
     IdealAttack,
     gaussian_curve_bound,
@@ -221,7 +221,7 @@ class _Game:
         }
 
     def level(self, models: int) -> float:
-        return ALPHA if models < FEWEST_MODELS_TO_FIT else ALPHA / 2
+        return score_level(models, ALPHA)
 
     def coins(self, models: int) -> int:
         return models * self.per_model // (2 if self.fitted else 1)
@@ -256,11 +256,11 @@ def _games(design: Design) -> list[_Game]:
         if claim.adjacency != "add_remove" or not 0 < claim.delta < 1:
             continue
         # Under `fixed` inclusion the curve is that of a swap; canaries are coins all the same.
-        own = claim.curve is not None and claim.in_out_epsilon == claim.epsilon
+        curve = claim.coin_curve
         bound = (
-            curve_bound(claim.curve.epsilon, claim.curve.delta)
-            if own and claim.curve is not None
-            else gaussian_curve_bound(claim.epsilon, claim.delta)
+            gaussian_curve_bound(claim.epsilon, claim.delta)
+            if curve is None
+            else curve_bound(curve.epsilon, curve.delta)
         )
         if design.canaries.get(arm):
             attack = ideal_attack(bound, 0.5)

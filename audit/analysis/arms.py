@@ -189,7 +189,7 @@ def arm_summary(
         "influence": _influence_summary(found.influence),
         "above_bound": _above_summary(found.above),
         "empirical_epsilon": empirical_epsilon(
-            mem,
+            certified,
             found.test,
             member,
             outputs.train_margin,

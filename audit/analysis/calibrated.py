@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from audit.analysis.empirical import Coins
@@ -34,13 +34,12 @@ def run_calibration(
     setting = Setting(
         models=models,
         examples=min(n, most),
-        p=coins.p if coins.p is not None else 0.5,
+        # Where nobody drew coins only canaries and single examples are calibrated.
+        p=coins.p if coins.p is not None and coins.design == "poisson" else 0.5,
         canaries=min(canaries, most),
         delta=judged_by.delta,
         alpha=ALPHA,
     )
-    if coins.p is None or coins.design == "fixed":
-        setting = replace(setting, p=0.5)
     found = quick_calibration(
         setting, generator(seed, Purpose.CALIBRATION), epsilon=judged_by.epsilon
     )

@@ -10,11 +10,16 @@ from jaxtyping import Bool, Float
 
 from audit.claims import ALPHA, Claim
 from audit.config import CanaryKind, Design
-from audit.estimates.coin_audit import FEWEST_MODELS_TO_FIT, CoinAudit, audit_coins
-from audit.estimates.coin_power import certifiable_epsilon, would_refute
+from audit.estimates.bounds import curve_bound
+from audit.estimates.coin_audit import CoinAudit, audit_coins, score_level
 from audit.estimates.dp_test import DpTest
-from audit.estimates.epsilon import certified_epsilon
-from audit.estimates.memorization import Memorization
+from audit.estimates.epsilon_power import (
+    gaussian_curve_bound,
+    ideal_attack,
+    pooled_epsilon,
+    would_refute,
+)
+from audit.estimates.result import Estimate
 from audit.estimates.tradeoff import curve_profile, dp_profile
 
 WITNESS, EXAMPLES, CANARIES = "witness", "examples", "canaries"
@@ -48,7 +53,7 @@ class Coins:
 
 
 def empirical_epsilon(
-    mem: Memorization,
+    witness: Estimate,
     test: DpTest,
     membership: Bool[np.ndarray, "models n"],
     margin: Float[np.ndarray, "models n"] | None,
@@ -60,13 +65,14 @@ def empirical_epsilon(
 ) -> dict[str, Any]:
     """Every procedure on one arm, as in results/summary.json.
 
-    ``claim``: the arm's own; without one nothing can be refuted, and ε is certified at the δ of
-    ``judged_by``. The headline is fixed beforehand: canaries where there are any, else the training
-    examples, else the witness bound.
+    ``witness``: the witness bound, and ``test`` the exact test of the claim, on the training
+    examples. ``claim``: the arm's own; without one nothing can be refuted, and ε is certified at
+    the δ of ``judged_by``. The headline is fixed beforehand: canaries where there are any, else the
+    training examples, else the witness bound.
     """
     delta = (claim or judged_by).delta
     found = [
-        _witness(mem, test, claim, judged_by),
+        _witness(witness, test, claim),
         _on_examples(membership, margin, coins, claim, delta),
     ]
     if canaries is not None:
@@ -76,26 +82,22 @@ def empirical_epsilon(
     return {"delta": delta, "headline": headline, "procedures": found}
 
 
-def _witness(
-    mem: Memorization, test: DpTest, claim: Claim | None, judged_by: Claim
-) -> dict[str, Any]:
-    bound = certified_epsilon(
-        mem.n_in, mem.correct_in, mem.n_out, mem.correct_out, delta=judged_by.in_out_delta
-    )
+def _witness(bound: Estimate, test: DpTest, claim: Claim | None) -> dict[str, Any]:
+    known = np.isfinite(bound.value)
     return {
         "id": WITNESS,
         "procedure": "witness bound",
         "source": "exact test of four inequalities per example, Bonferroni over all",
         "on": "training examples",
         "threat": "black box: right or wrong",
-        "epsilon": bound.to_json(),
+        "epsilon": bound.to_json() if known else None,
         "assumes": None,
         "coins": None,
         "guesses": None,
         "correct": None,
         "alpha": ALPHA,
         "refutes_claim": None if claim is None else test.n_refuted > 0,
-        "why_not": None if np.isfinite(bound.value) else "no example was both in and out",
+        "why_not": None if known else "no example was both in and out",
     }
 
 
@@ -158,8 +160,8 @@ def _on_canaries(canaries: CanaryOutputs, claim: Claim | None, delta: float) -> 
     if claim is not None and gradient:
         # By the score that an ideal attacker would use, at its share of the level. How near an
         # attack on margins comes to the ideal one is not known, so neither is its power.
-        both = len(canaries.coins) >= FEWEST_MODELS_TO_FIT
-        entry |= _power(canaries.coins.size, claim, ALPHA / 2 if both else ALPHA)
+        level = score_level(len(canaries.coins), ALPHA)
+        entry |= _power(canaries.coins.size, claim, level)
     return entry
 
 
@@ -173,8 +175,8 @@ def _tested(claim: Claim | None) -> dict[str, Any]:
     if claim is None or claim.adjacency != "add_remove":
         return {}
     own: dict[str, Any] = {"claim": (claim.epsilon, claim.delta)}
-    if claim.curve is not None and claim.in_out_epsilon == claim.epsilon:
-        own["claim_curve"] = (claim.curve.epsilon, claim.curve.delta)
+    if claim.coin_curve is not None:
+        own["claim_curve"] = (claim.coin_curve.epsilon, claim.coin_curve.delta)
     return own
 
 
@@ -200,19 +202,17 @@ def _power(coins: int, claim: Claim, level: float) -> dict[str, Any]:
 
     Both from the coins' number and the level alone, at 80 % power.
     """
-    if coins == 0 or not 0 < claim.delta < 1:
+    epsilon, delta, curve = claim.epsilon, claim.delta, claim.coin_curve
+    if coins == 0 or not 0 < delta < 1:
         return {}
-    profile = (
-        dp_profile(claim.epsilon, claim.delta)
-        if claim.curve is None or claim.in_out_epsilon != claim.epsilon
-        else curve_profile(claim.curve.epsilon, claim.curve.delta)
-    )
-    twice = 2 * claim.epsilon
+    if curve is None:
+        bound, profile = gaussian_curve_bound(epsilon, delta), dp_profile(epsilon, delta)
+    else:
+        bound = curve_bound(curve.epsilon, curve.delta)
+        profile = curve_profile(curve.epsilon, curve.delta)
+    twice = ideal_attack(gaussian_curve_bound(2 * epsilon, delta), 0.5)
+    best = ideal_attack(bound, 0.5)
     return {
-        "certifiable": certifiable_epsilon(
-            coins, epsilon=claim.epsilon, delta=claim.delta, alpha=level
-        ),
-        "would_refute_twice": would_refute(
-            coins, profile, epsilon=twice, delta=claim.delta, alpha=level
-        ),
+        "certifiable": pooled_epsilon(best, coins, p=0.5, delta=delta, level=level),
+        "would_refute_twice": would_refute(profile, twice, coins, level=level),
     }

@@ -20,17 +20,7 @@ Number = float | int
 
 def truth(name: str, values: ArrayLike) -> Bool[np.ndarray, "models columns"]:
     """A matrix of booleans, or of zeros and ones; anything else is refused."""
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise BadInput(name, type(values).__name__, "is no matrix", "Use [models, n]") from error
-    if array.ndim != 2 or not array.size:
-        raise BadInput(
-            name,
-            f"shape {array.shape}",
-            "must be [models, examples], none empty",
-            "Stack the models",
-        )
+    array = _matrix(name, values)
     if array.dtype == np.bool_:
         return array
     if array.dtype.kind not in "iuf" or not bool(((array == 0) | (array == 1)).all()):
@@ -50,17 +40,7 @@ def real(name: str, values: ArrayLike) -> Float[np.ndarray, "models columns"]:
 
     Who was right, or who was in, is refused in the place of margins and scores.
     """
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise BadInput(name, type(values).__name__, "is no matrix", "Use [models, n]") from error
-    if array.ndim != 2 or not array.size:
-        raise BadInput(
-            name,
-            f"shape {array.shape}",
-            "must be [models, examples], none empty",
-            "Stack the models",
-        )
+    array = _matrix(name, values)
     if array.dtype.kind not in "if":
         raise BadInput(
             name, str(array.dtype), "must be real numbers", "Give log(p_y / (1 - p_y)), not answers"
@@ -149,3 +129,18 @@ def claim(epsilon: Any, delta: Any) -> dict[str, float]:
         "epsilon": number("epsilon", epsilon, 0.0, largest, "must be a finite number, 0 or more"),
         "delta": number("delta", delta, 0.0, 1.0, "must lie from 0 to 1"),
     }
+
+
+def _matrix(name: str, values: ArrayLike) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise BadInput(name, type(values).__name__, "is no matrix", "Use [models, n]") from error
+    if array.ndim != 2 or not array.size:
+        raise BadInput(
+            name,
+            f"shape {array.shape}",
+            "must be [models, examples], none empty",
+            "Stack the models",
+        )
+    return array

@@ -166,6 +166,12 @@ def audit_coins(
     )
 
 
+def score_level(models: int, alpha: float) -> float:
+    """The share of ``alpha`` that one of two scores has, or one of the halves of a single one: half
+    of it, or all where there are too few models to fit a score."""
+    return alpha / 2 if models >= FEWEST_MODELS_TO_FIT else alpha
+
+
 def guess_numbers(coins: int) -> list[int]:
     """The numbers of guesses about ``coins`` coins, most first; each once."""
     return sorted({max(1, round(share * coins)) for share in GUESSED}, reverse=True)

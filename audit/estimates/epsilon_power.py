@@ -19,7 +19,7 @@ from audit.estimates.bounds import Bound, curve_bound, line_bound
 from audit.estimates.coin_audit import GUESSED, guess_numbers
 from audit.estimates.one_run_fdp import certified_mu, refuted
 from audit.estimates.power import ENOUGH_POWER, MOST_MODELS, Form, average_power
-from audit.estimates.tradeoff import gaussian_epsilon, gaussian_mu, gaussian_profile
+from audit.estimates.tradeoff import Profile, gaussian_epsilon, gaussian_mu, gaussian_profile
 
 _FISHER = Form(exact=False)
 _SLICES = 1
@@ -145,6 +145,13 @@ def pooled_epsilon(
     return gaussian_epsilon(mu, delta)
 
 
+def would_refute(
+    profile: Profile, attack: IdealAttack, coins: int, *, level: float, p: float = 0.5
+) -> bool:
+    """Whether ``attack`` refutes a claim of ``profile`` with 80 % power, from so many coins."""
+    return any(refuted(profile, **counts, p=p) for counts in _expected(attack, coins, level))
+
+
 def models_for_pooled(
     epsilon: float,
     attack: IdealAttack,
@@ -160,8 +167,7 @@ def models_for_pooled(
     profile = gaussian_profile(gaussian_mu(epsilon, delta))
 
     def enough(models: int) -> bool:
-        rows = _expected(attack, int(models * coins_per_model), level)
-        return any(refuted(profile, **counts, p=p) for counts in rows)
+        return would_refute(profile, attack, int(models * coins_per_model), level=level, p=p)
 
     high = fewest
     low = high - 1

@@ -12,7 +12,9 @@ from typing import Any
 
 from scipy import stats
 
-from audit.estimates.coin_power import would_refute
+from audit.claims import ALPHA
+from audit.estimates.coin_audit import score_level
+from audit.estimates.epsilon_power import gaussian_curve_bound, ideal_attack, would_refute
 from audit.estimates.power import ENOUGH_POWER
 from audit.estimates.subgroup_power import LossVariance, models_for_excess, needed_test_examples
 from audit.estimates.tradeoff import gaussian_mu, gaussian_profile
@@ -77,16 +79,18 @@ def for_canaries(entry: Mapping[str, Any], epsilon: float, delta: float, models:
     """How many models would show twice the claimed ε on as many canaries each."""
     if "would_refute_twice" not in entry and finite(part(entry.get("epsilon"), "value")):
         return "gradient canaries (--canary-kind gradient), whose power can be computed"
-    coins = entry.get("coins")
-    if not finite(coins) or not coins or not 0 < delta < 1 or not models:
+    coins = (entry.get("planted") or 0) * models
+    if not coins or not 0 < delta < 1 or not models:
         return "canaries about which something can be guessed"
     per_model = coins / models
     profile = gaussian_profile(gaussian_mu(epsilon, delta))
+    attack = ideal_attack(gaussian_curve_bound(2 * epsilon, delta), 0.5)
     times = 1
     while times <= _MOST_TIMES:
-        if would_refute(int(per_model * models * times), profile, epsilon=2 * epsilon, delta=delta):
+        many = models * times
+        if would_refute(profile, attack, int(per_model * many), level=score_level(many, ALPHA)):
             return (
-                f"about {count(models * times)} models with as many canaries each, or as many "
+                f"about {count(many)} models with as many canaries each, or as many "
                 "times more canaries, to find twice the claimed ε with 80 % power"
             )
         times *= 2

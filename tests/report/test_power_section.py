@@ -7,9 +7,10 @@ import copy
 import numpy as np
 import pytest
 
-from audit.claims import make_claim
+from audit.claims import ALPHA, make_claim
 from audit.detectable import Design, Groups, power_tables
-from audit.estimates.coin_power import would_refute
+from audit.estimates.coin_audit import score_level
+from audit.estimates.epsilon_power import gaussian_curve_bound, ideal_attack, would_refute
 from audit.estimates.subgroup_power import LossVariance, smallest_excess
 from audit.estimates.tradeoff import gaussian_mu, gaussian_profile
 from audit.report import needed
@@ -110,11 +111,13 @@ def test_a_trend_needs_subgroups_in_proportion_to_its_uncertainty():
 
 
 def test_canaries_need_as_many_models_as_show_twice_the_claim():
-    text = needed.for_canaries({"coins": 100}, 1.0, 1e-4, 2)
+    text = needed.for_canaries({"planted": 50}, 1.0, 1e-4, 2)
     models = int(text.split()[1])
     profile = gaussian_profile(gaussian_mu(1.0, 1e-4))
-    assert would_refute(50 * models, profile, epsilon=2.0, delta=1e-4)
-    assert not would_refute(25 * models, profile, epsilon=2.0, delta=1e-4)
+    attack = ideal_attack(gaussian_curve_bound(2.0, 1e-4), 0.5)
+    enough, half = score_level(models, ALPHA), score_level(models // 2, ALPHA)
+    assert would_refute(profile, attack, 50 * models, level=enough)
+    assert not would_refute(profile, attack, 25 * models, level=half)
 
 
 def test_every_open_question_says_what_it_would_need(quiet: Run):
