@@ -23,17 +23,14 @@ from audit.estimates.epsilon_power import (
     gaussian_curve_bound,
     ideal_attack,
     models_for_pooled,
-    models_for_witness,
     pooled_epsilon,
     witness_epsilon,
 )
-from audit.estimates.influence_power import models_for_influence, smallest_influence
-from audit.estimates.power import ENOUGH_POWER, Form, smallest_number_of_models, smallest_p_in
+from audit.estimates.influence_power import smallest_influence
+from audit.estimates.power import ENOUGH_POWER, Form, smallest_p_in
 from audit.estimates.result import to_json_number
 from audit.estimates.subgroup_power import (
     LossVariance,
-    models_for_excess,
-    needed_test_examples,
     smallest_excess,
     smallest_margin,
 )
@@ -108,7 +105,7 @@ def excess(design: Design, models: Sequence[int]) -> list[Record]:
     claims = dict(design.claims) or {STANDARD: design.judged_by}
     found = []
     for arm, claim in claims.items():
-        for test in _tests(claim, design.n):
+        for test in claim_tests(claim, design.n):
             for p_out in P_OUT:
                 allowed = float(test.allowed(np.array([p_out]))[0])
                 rows = [
@@ -122,7 +119,7 @@ def excess(design: Design, models: Sequence[int]) -> list[Record]:
 
 def influence(design: Design, models: Sequence[int]) -> list[Record]:
     """Per rate of right answers without the training example: the smallest reported influence."""
-    level = _influence_level(design)
+    level = influence_level(design)
     return [
         {
             "right_out": right_out,
@@ -145,7 +142,7 @@ def difference(design: Design, models: Sequence[int]) -> list[Record]:
     """Per grouping, for its largest, median and smallest subgroup: the smallest excess of loss."""
     found = []
     for groups in design.groups:
-        for which, n_group in _representatives(groups):
+        for which, n_group in representatives(groups):
             count = int((groups.n_test > 0).sum())
             rows = [
                 {"models": k, "excess": _number(smallest_excess(
@@ -191,7 +188,7 @@ def pooled(design: Design, models: Sequence[int]) -> list[Record]:
             **game.words(),
             "rows": [{"models": k, "epsilon": to_json_number(game.certified(k))} for k in models],
         }
-        for game in _games(design)
+        for game in coin_games(design)
     ]
 
 
@@ -249,7 +246,7 @@ class _Game:
         )
 
 
-def _games(design: Design) -> list[_Game]:
+def coin_games(design: Design) -> list[_Game]:
     """Coins of every private arm whose claim adds or removes one example."""
     found = []
     for arm, claim in design.claims.items():
@@ -271,106 +268,6 @@ def _games(design: Design) -> list[_Game]:
             on = f"training examples of {arm}"
             found.append(_Game(arm, on, claim, attack, design.p, design.n, True))
     return found
-
-
-def wanted_excess(design: Design, size: float) -> list[Record]:
-    """Models that find an example whose p_in exceeds what a claim allows by ``size``."""
-    claims = dict(design.claims) or {STANDARD: design.judged_by}
-    answers = []
-    for arm, claim in claims.items():
-        for test in _tests(claim, design.n):
-            for p_out in P_OUT:
-                p_in = float(test.allowed(np.array([p_out]))[0]) + size
-                record = {"arm": arm, **test.words(), "p_out": p_out, "models": None}
-                if p_in > 1:
-                    record["why"] = (
-                        f"the claim allows p_in = {p_in - size:.3f} at p_out = {p_out:g}, and "
-                        "p_in cannot exceed 1"
-                    )
-                else:
-                    record["models"] = smallest_number_of_models(
-                        design.p, test.tested, test.level, p_in=p_in, p_out=p_out,
-                        test=Form(test.both_outcomes, exact=False),
-                    )  # fmt: skip
-                    if record["models"] is None:
-                        record["why"] = "more than a million would be needed"
-                answers.append(record)
-    return answers
-
-
-def wanted_influence(design: Design, size: float) -> list[Record]:
-    """Models that report a pair of influence ``size``."""
-    answers = []
-    for right_out in RIGHT_OUT:
-        record: Record = {"right_out": right_out}
-        record["models"] = models = models_for_influence(
-            size, design.p, _influence_level(design), right_out, min_influence=INFLUENCE_CUT
-        )
-        if models is None:
-            record["why"] = (
-                f"pairs under the cut of {INFLUENCE_CUT:g} are not reported, and the estimate of "
-                "one at the cut falls below it half of the time"
-                if size <= INFLUENCE_CUT
-                else f"p_in cannot exceed 1: at p_out = {right_out:g} influence is at most "
-                f"{1 - right_out:g}"
-                if right_out + size > 1
-                else "more than a million would be needed"
-            )
-        answers.append(record)
-    return answers
-
-
-def wanted_difference(design: Design, size: float, models: int) -> list[Record]:
-    """Models that show that a subgroup loses ``size`` more than the rest; where test examples
-    forbid it, how many of these ``models`` models would need."""
-    answers = []
-    for groups in design.groups:
-        for which, n_group in _representatives(groups):
-            count = int((groups.n_test > 0).sum())
-            record: Record = {"grouping": groups.name, "subgroup": which, "n_test": n_group}
-            record["models"] = models_for_excess(
-                size, design.variance, n_group, design.n_test, n_groups=count
-            )
-            if record["models"] is None:
-                record["why"] = "test examples are too few, however many models answer them"
-                record["test_examples"] = needed = needed_test_examples(
-                    size, design.variance, models, n_group / design.n_test, n_groups=count
-                )
-                record["test_examples_of_subgroup"] = (
-                    None if needed is None else math.ceil(needed * n_group / design.n_test)
-                )
-            answers.append(record)
-    return answers
-
-
-def wanted_epsilon(design: Design, epsilon: float) -> list[Record]:
-    """Models with which ``epsilon`` is certified, per procedure."""
-    delta = design.judged_by.in_out_delta
-    level = ALPHA / (4 * design.n)
-    models = models_for_witness(epsilon, design.p, level, delta)
-    record: Record = {"procedure": "witness bound", "on": "one example memorized outright",
-                      "models": models}  # fmt: skip
-    if models is None:
-        record["why"] = (
-            f"ε = {epsilon:g} allows an example that is right in 99 % of the models that saw it "
-            "and in 1 % of the others"
-            if line_bound(epsilon, delta)(np.array([0.01]))[0] >= 0.99
-            else "more than a million would be needed"
-        )
-    answers = [record]
-    for game in _games(design):
-        needed = game.needed(epsilon)
-        answer: Record = {**game.words(), "models": needed}
-        if needed is None:
-            answer["why"] = (
-                f"{game.arm} claims ε = {game.claim.epsilon:g}, and a lower bound does not exceed "
-                "the truth"
-                if epsilon >= game.claim.epsilon
-                else "this procedure does not reach it, however many coins there are, even of a "
-                "mechanism that is exactly as bad as its claim"
-            )
-        answers.append(answer)
-    return answers
 
 
 @dataclass(frozen=True)
@@ -398,7 +295,7 @@ class _ClaimTest:
         }
 
 
-def _tests(claim: Claim, n: int) -> list[_ClaimTest]:
+def claim_tests(claim: Claim, n: int) -> list[_ClaimTest]:
     epsilon, delta = claim.in_out_epsilon, claim.in_out_delta
     line, both = line_bound(epsilon, delta), dp_bound(epsilon, delta)
     tests = [_ClaimTest("e^ε", claim, line, both, 4 * n, both_outcomes=True)]
@@ -424,11 +321,11 @@ def _excess_row(models: int, p_in: float, p_out: float, allowed: float) -> Recor
     }
 
 
-def _influence_level(design: Design) -> float:
+def influence_level(design: Design) -> float:
     return FDR / max(1, design.n * design.n_test)
 
 
-def _representatives(groups: Groups) -> list[tuple[str, int]]:
+def representatives(groups: Groups) -> list[tuple[str, int]]:
     """The largest, median and smallest subgroup with test examples; each size once."""
     sizes = np.sort(groups.n_test[groups.n_test > 0])
     if sizes.size < 2:

@@ -16,10 +16,6 @@ from audit.detectable import (
     Groups,
     ladder,
     power_tables,
-    wanted_difference,
-    wanted_epsilon,
-    wanted_excess,
-    wanted_influence,
 )
 from audit.errors import BadInput
 from audit.estimates.subgroup_power import LossVariance, loss_variance
@@ -30,6 +26,7 @@ from audit.resolve import load_data, training_device
 from audit.training.arms import Arm
 from audit.training.trial import ArmTrial
 from audit.trial_cost import disk_bytes, held_bytes, measure
+from audit.wanted import wanted_difference, wanted_epsilon, wanted_excess, wanted_influence
 
 SCHEMA_VERSION = 1
 ASSUMED_VARIANCE = LossVariance(examples=0.04, cells=0.05, models=0.0004)

@@ -39,6 +39,7 @@ ROOM_OF = {
     "results": "store",
     "manifest_entries": "manifest",
     "missing_cohorts": "pipeline",
+    "wanted": "detectable",
     "resolve": "pipeline",
     "stored_outputs": "pipeline",
     "plan_canaries": "plan",
