@@ -27,6 +27,7 @@ from audit.plan import make_plan
 from audit.planned_arm import PlannedArm
 from audit.report.document import document
 from audit.report.findings import exit_code, findings
+from audit.report.inputs import ReportInputs, ReportOptions
 from audit.report.render import render_html
 from audit.resolve import hardware_of, load_data, training_device
 from audit.results import read_results, write_results
@@ -171,18 +172,9 @@ def write_report(path: Path, *, full_subgroups: bool = False) -> Path:
     Raises:
         BadInput: ``path`` is no finished run.
     """
-    manifest = read_manifest(path)
-    results = read_results(path)
+    inputs = report_inputs(path)
     try:
-        page = document(
-            manifest,
-            _with_calibration(results.summary, path),
-            results.examples,
-            results.influence,
-            results.subgroups,
-            full_subgroups=full_subgroups,
-        )
-        html = render_html(page)
+        html = render_html(document(inputs, ReportOptions(full_subgroups=full_subgroups)))
     except Exception as error:
         # Results are files that anyone may have edited, and drawing them is all that was done here:
         # whatever a chart or a template misses is named, not traced (AUDIT_DEBUG=1 traces it).
@@ -195,6 +187,22 @@ def write_report(path: Path, *, full_subgroups: bool = False) -> Path:
     target = path / "report.html"
     write_bytes(target, html.encode())
     return target
+
+
+def report_inputs(path: Path) -> ReportInputs:
+    """What the report of the finished run in ``path`` is made of.
+
+    Raises:
+        BadInput: ``path`` is no finished run.
+    """
+    manifest, results = read_manifest(path), read_results(path)
+    return ReportInputs(
+        manifest,
+        _with_calibration(results.summary, path),
+        results.examples,
+        results.influence,
+        results.subgroups,
+    )
 
 
 def _with_calibration(summary: dict[str, Any], path: Path) -> dict[str, Any]:

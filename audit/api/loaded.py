@@ -193,10 +193,13 @@ class Run:
 
     def _document(self, subgroups: pd.DataFrame) -> dict[str, Any]:
         from audit.report.document import document
+        from audit.report.inputs import ReportInputs
 
         try:
             return document(
-                self.manifest, self.summary_json, self.examples, self.influence, subgroups
+                ReportInputs(
+                    self.manifest, self.summary_json, self.examples, self.influence, subgroups
+                )
             )
         except Exception as error:
             # As for the report itself: results are files that anyone may have edited.

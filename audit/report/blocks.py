@@ -69,3 +69,36 @@ def figure(charts: Sequence[Json], caption: str, numbers: Json, wide: bool = Fal
         "table": numbers,
         "wide": wide,
     }
+
+
+def fields(caption: str, rows: Sequence[tuple[str, str | None, str]], note: str = "") -> Json:
+    """Fields of a compliance document: (label, value, source); a value of None is NOT STATED.
+
+    ``source``: "attested" by a person, or "computed" by the tool.
+    """
+    return {
+        "type": "fields",
+        "caption": caption,
+        "rows": [{"label": label, "value": v, "source": source} for label, v, source in rows],
+        "note": note,
+    }
+
+
+def crosswalk(framework: str, ident: str, rows: Sequence[Json], note: str = "") -> Json:
+    """The points of one framework and where this report answers them.
+
+    Each row: ``point``, ``asks``, ``state`` ("stated" | "partly" | "not_stated"), ``links`` (list
+    of ``href``, ``words``), ``missing`` (labels of the fields that nobody stated).
+    """
+    return {
+        "type": "crosswalk", "framework": framework, "id": ident, "rows": list(rows), "note": note,
+    }  # fmt: skip
+
+
+def gallery(caption: str, items: Sequence[Json], note: str = "") -> Json:
+    """Single examples, as images or rows (internal profile, only where asked for).
+
+    Each item: ``title``, ``lines`` (what is said of it), ``examples`` (list of ``words``, ``png``:
+    base64 or None, ``width``, ``height``, ``cells``: pairs of column and value).
+    """
+    return {"type": "gallery", "caption": caption, "items": list(items), "note": note}

@@ -10,8 +10,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
 from audit.report.blocks import NUMBER, TEXT, section, table, text
 from audit.report.claim_section import claim_section
 from audit.report.epsilon_section import epsilon_section
@@ -19,7 +17,9 @@ from audit.report.exposed_section import exposed_section
 from audit.report.exposure_section import exposure_section
 from audit.report.findings import findings
 from audit.report.influence_section import influence_section
+from audit.report.inputs import ReportInputs, ReportOptions
 from audit.report.memorization_section import memorization_section
+from audit.report.numbers import results, source
 from audit.report.page_one import page_one
 from audit.report.planted import planted
 from audit.report.power_section import power_section
@@ -28,7 +28,7 @@ from audit.report.subgroup_section import main_grouping, subgroup_section
 from audit.report.verdicts import label, with_needed
 from audit.report.words import Json, count, general, interval, name, not_estimable, number
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 GLOSSARY = (
     ("arm", "a way of training under audit: standard, or private with some ε"),
@@ -51,39 +51,31 @@ GLOSSARY = (
 )  # fmt: skip
 
 
-def document(
-    run: Mapping[str, Any],
-    summary: Mapping[str, Any],
-    examples: pd.DataFrame,
-    influence: pd.DataFrame,
-    subgroups: pd.DataFrame,
-    *,
-    full_subgroups: bool = False,
-) -> Json:
-    """The report of one run as plain JSON data: formatted text and tables, chart data, findings.
-
-    Arguments are the contents of run.json, results/summary.json, examples.parquet,
-    influence.parquet and subgroups.parquet (docs/report.md). ``full_subgroups``: every subgroup of
-    every grouping instead of the main grouping and the subgroups that lose most.
-    """
+def document(inputs: ReportInputs, options: ReportOptions | None = None) -> Json:
+    """The report of one run as plain JSON data: formatted text and tables, chart data, findings."""
+    options = options or ReportOptions()
+    run, summary, subgroups = inputs.run, inputs.summary, inputs.subgroups
     found = findings(summary, run)
     main = main_grouping(subgroups)
     sections = [
         claim_section(run, summary),
-        memorization_section(run, summary, examples),
+        memorization_section(run, summary, inputs.examples),
         epsilon_section(run, summary),
         power_section(run, summary),
         exposure_section(run, summary, subgroups),
-        subgroup_section(run, summary, subgroups, full_subgroups),
+        subgroup_section(run, summary, subgroups, options.full_subgroups),
         exposed_section(run, summary, subgroups),
-        influence_section(run, summary, influence),
+        influence_section(run, summary, inputs.influence),
         _all_findings(found),
         provenance_section(run),
     ]
     title = f"Memorization and privacy audit: {name(run['data']['name'])}"
     bug = planted(run)
     contents = {
+        "schema": "audit-report",
         "schema_version": SCHEMA_VERSION,
+        "profile": options.profile,
+        "options": {"full_subgroups": options.full_subgroups, "examples": options.examples},
         "title": title if bug is None else f"{bug['mark']}. {title}",
         "planted": bug,
         "facts": _facts(run, summary),
@@ -92,6 +84,12 @@ def document(
         "sections": [s for s in sections if s],
         "glossary": [list(entry) for entry in GLOSSARY],
         "findings": found,
+        "attestation": {
+            "sha256": inputs.attestation_sha256,
+            "statements": dict(inputs.statements),
+        },
+        "results": results(inputs),
+        "source": source(run),
         "tool": dict(run.get("tool") or {}),
     }
     _number_charts(contents["sections"])

@@ -15,6 +15,7 @@ from scipy.stats import norm
 
 from audit.report.document import document
 from audit.report.frames import rows_of
+from audit.report.inputs import ReportInputs, ReportOptions
 
 HOSTILE = (
     "</script><script>alert(1)</script>",
@@ -34,7 +35,7 @@ HOSTILE = (
 
 @dataclass
 class Run:
-    """The five inputs of ``document``."""
+    """What ``ReportInputs`` is made of."""
 
     run: dict[str, Any]
     summary: dict[str, Any]
@@ -43,10 +44,13 @@ class Run:
     subgroups: pd.DataFrame
 
     def document(self, *, full_subgroups: bool = False) -> dict[str, Any]:
-        return document(
-            self.run, self.summary, self.examples, self.influence, self.subgroups,
-            full_subgroups=full_subgroups,
-        )  # fmt: skip
+        return document(self.inputs(), ReportOptions(full_subgroups=full_subgroups))
+
+    def inputs(self, **more: Any) -> ReportInputs:
+        """The run as the report sees it; ``more``: statements, gallery."""
+        return ReportInputs(
+            self.run, self.summary, self.examples, self.influence, self.subgroups, **more
+        )
 
 
 def e(value: float | None, half: float | None = None, n: int = 200) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 
-from audit.report.document import document
 from audit.report.exposure_findings import exposures
 from audit.report.exposure_section import exposure_section, not_attacked
 from tests.report.synthetic import HOSTILE, Run
@@ -29,7 +28,7 @@ def test_the_words_say_what_a_coin_would_do(quiet: Run) -> None:
     said = " ".join(strings(exposure_section(quiet.run, quiet.summary, quiet.subgroups)))
     assert "is right in 56.3 % (56.0 to 56.6) of cases, a coin in 50 %" in said
     assert "finds 7.2 % (7.0 to 7.3) of the members; a coin finds 1 %" in said
-    page = document(quiet.run, quiet.summary, quiet.examples, quiet.influence, quiet.subgroups)
+    page = quiet.document()
     tested = " ".join(page["page_one"]["tested"])
     assert "standard training 56.3 % and private training 52.1 %" in tested
     assert "Attacks" not in " ".join(page["page_one"]["not_covered"])
@@ -40,7 +39,7 @@ def test_without_attacks_page_one_says_why(quiet: Run) -> None:
     for arm, result in run.summary["arms"].items():
         result["exposure"] = {"attack": None, "why_not": f"{HOSTILE[0]} of {arm}"}
     assert exposure_section(run.run, run.summary, run.subgroups) is None
-    page = document(run.run, run.summary, run.examples, run.influence, run.subgroups)
+    page = run.document()
     [item] = [i for i in page["page_one"]["not_covered"] if i.startswith("Attacks")]
     assert "not run (" in item
     assert HOSTILE[0] in item
