@@ -20,6 +20,7 @@ from audit.analysis.arms import (
 from audit.analysis.calibrated import run_calibration
 from audit.analysis.empirical import Coins
 from audit.analysis.groups import analyse_groups
+from audit.analysis.longtail import predict
 from audit.analysis.power import run_power
 from audit.claims import STANDARD, Claim
 from audit.data.dataset import Dataset
@@ -58,6 +59,7 @@ def analyse(
         "trends": groups.trends,
         "disparity": groups.disparity,
         "fairlearn": groups.rates,
+        "longtail": predict(data),
         "power": run_power(arms, judged_by, data, outputs, coins),
         "calibration": run_calibration(
             summaries,

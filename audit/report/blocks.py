@@ -19,9 +19,9 @@ def text(*paragraphs: str) -> Json:
     return {"type": "text", "paragraphs": [p for p in paragraphs if p]}
 
 
-def heading(words: str) -> Json:
-    """A heading inside a section."""
-    return {"type": "heading", "words": words}
+def heading(words: str, ident: str | None = None) -> Json:
+    """A heading inside a section; ``ident`` is its anchor, where something links to it."""
+    return {"type": "heading", "words": words, "id": ident}
 
 
 def table(

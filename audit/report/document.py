@@ -10,23 +10,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from audit.report.blocks import NUMBER, TEXT, section, table, text
-from audit.report.claim_section import claim_section
-from audit.report.epsilon_section import epsilon_section
-from audit.report.exposed_section import exposed_section
-from audit.report.exposure_section import exposure_section
 from audit.report.findings import findings
-from audit.report.influence_section import influence_section
 from audit.report.inputs import ReportInputs, ReportOptions
-from audit.report.memorization_section import memorization_section
 from audit.report.numbers import results, source
 from audit.report.page_one import page_one
 from audit.report.planted import planted
-from audit.report.power_section import power_section
-from audit.report.provenance_section import provenance_section
-from audit.report.subgroup_section import main_grouping, subgroup_section
-from audit.report.verdicts import label, with_needed
-from audit.report.words import Json, count, general, interval, name, not_estimable, number
+from audit.report.sections import sections
+from audit.report.subgroup_section import main_grouping
+from audit.report.words import Json, count, name
 
 SCHEMA_VERSION = 2
 
@@ -57,18 +48,6 @@ def document(inputs: ReportInputs, options: ReportOptions | None = None) -> Json
     run, summary, subgroups = inputs.run, inputs.summary, inputs.subgroups
     found = findings(summary, run)
     main = main_grouping(subgroups)
-    sections = [
-        claim_section(run, summary),
-        memorization_section(run, summary, inputs.examples),
-        epsilon_section(run, summary),
-        power_section(run, summary),
-        exposure_section(run, summary, subgroups),
-        subgroup_section(run, summary, subgroups, options.full_subgroups),
-        exposed_section(run, summary, subgroups),
-        influence_section(run, summary, inputs.influence),
-        _all_findings(found),
-        provenance_section(run),
-    ]
     title = f"Memorization and privacy audit: {name(run['data']['name'])}"
     bug = planted(run)
     contents = {
@@ -81,7 +60,7 @@ def document(inputs: ReportInputs, options: ReportOptions | None = None) -> Json
         "facts": _facts(run, summary),
         "incomplete": run.get("status") != "complete",
         "page_one": page_one(run, summary, found, main),
-        "sections": [s for s in sections if s],
+        "sections": sections(inputs, options, found),
         "glossary": [list(entry) for entry in GLOSSARY],
         "findings": found,
         "attestation": {
@@ -116,26 +95,3 @@ def _number_charts(sections: list[Json]) -> None:
     charts = [c for s in sections for b in s["blocks"] for c in b.get("charts", [])]
     for i, chart in enumerate(charts, start=1):
         chart["id"] = f"chart-{i}"
-
-
-def _all_findings(found: list[Json]) -> Json:
-    rows = []
-    for f in found:
-        shown = not_estimable(f["n"]) if f["value"] is None else general(f["value"], 4)
-        if f["low"] is not None:
-            shown += f" ({interval(f['low'], f['high'])})"
-        rows.append([
-            f["question"], label(f)["words"], with_needed(f), shown,
-            count(f["n"]) if f["n"] is not None else "–",
-            general(f["threshold"], 4) if f["threshold"] is not None else "–",
-            f["method"],
-        ])  # fmt: skip
-    columns = [("Question", TEXT), ("Verdict", TEXT), ("Finding", TEXT)]
-    columns += [("Value (95 % interval)", NUMBER), ("n", NUMBER), ("Threshold", NUMBER)]
-    columns += [("Method", TEXT)]
-    unmet = number(sum(f["fails"] for f in found), 0)
-    return section("findings", "All findings with value, interval, n and method", [
-        text(f"{count(len(found))} findings; {unmet} of them fail. Differences of accuracy are "
-             "fractions here (0.02 = 2 points)."),
-        table("Findings", columns, rows),
-    ])  # fmt: skip

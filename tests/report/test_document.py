@@ -134,7 +134,26 @@ def test_crossings_come_before_columns_before_found_subpopulations(quiet: Run) -
     assert main_grouping(frame[frame["kind"] == "frequency"]) is None  # pyright: ignore[reportArgumentType]
 
 
-def test_missing_parts_give_no_empty_section_and_are_named(quiet: Run) -> None:
+ORDER = [
+    ("2", "claim"), ("3", "memorization"), ("4", "exposure"), ("5", "subgroups"), ("6", "exposed"),
+    ("7", "influence"), ("8", "longtail"), ("9", "provenance"),
+]  # fmt: skip
+
+
+def section_texts(doc: dict[str, Any], ident: str) -> str:
+    return " ".join(strings(next(s for s in doc["sections"] if s["id"] == ident)))
+
+
+def test_all_sections_are_there_in_order_whatever_the_run_lacks(quiet: Run) -> None:
+    bare = standard_only(copy.deepcopy(quiet))
+    bare.subgroups = bare.subgroups.iloc[:0]
+    for run in (quiet, bare):
+        found = [(s["number"], s["id"]) for s in run.document()["sections"]]
+        assert found[: len(ORDER)] == ORDER
+        assert found[-1] == ("A", "findings")
+
+
+def test_missing_parts_say_why_and_are_named(quiet: Run) -> None:
     run = copy.deepcopy(quiet)
     run.run["cross_check"] = {}
     run.run["status"] = "training"
@@ -143,7 +162,7 @@ def test_missing_parts_give_no_empty_section_and_are_named(quiet: Run) -> None:
         arm["influence"] = None
     doc = run.document()
     assert doc["incomplete"]
-    assert "influence" not in {s["id"] for s in doc["sections"]}
+    assert "Influence was not estimated" in section_texts(doc, "influence")
     assert any(
         "not checked against the reference loop" in s for s in doc["page_one"]["not_covered"]
     )
@@ -162,7 +181,8 @@ def test_a_run_without_privacy_claims_none(quiet: Run) -> None:
     )
     assert [c["id"] for c in page["cards"]] == ["forbidden-standard"]
     assert "finding none in the private models" not in " ".join(strings(doc))
-    assert {"claim", "exposed"}.isdisjoint(s["id"] for s in doc["sections"])
+    assert "No arm of this run makes a privacy claim" in section_texts(doc, "claim")
+    assert "there are no private models to compare with" in section_texts(doc, "exposed")
     shown = tables(doc)
     rows = shown["Subgroups by “style within class”, standard training, most memorized first"]
     assert len(rows) == 50
