@@ -70,7 +70,7 @@ def report(
     open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
     """Render a finished run's report again, from its results."""
-    from audit.pipeline import write_report
+    from audit.reporting import write_report
 
     path = write_report(_run_or_newest(run), full_subgroups=subgroups)
     typer.echo(path)

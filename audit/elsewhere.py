@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from audit import provenance
-from audit.analysis import AnalysedArm
 from audit.brought import (
     Brought,
     Request,
@@ -57,7 +56,6 @@ def estimate(
     out = out or Path("runs") / f"estimate-{_digest(settings)[:8]}"
     check_out(out)
     claim = make_claim(request.epsilon, delta, design=request.design, source=claim_source(request))
-    arms = [AnalysedArm(n, None if n == STANDARD else claim) for n in brought.arms]
     with RunDirectory(out) as store:
         if (out / "run.json").exists():
             store.manifest = read_manifest(out)
@@ -67,7 +65,7 @@ def estimate(
             store.manifest = _manifest(request, brought, data, settings, claim, command_line)
         store.write_manifest()
         _save_shards(store, brought, listener)
-        return finish(store, arms, claim, data, listener)
+        return finish(store, data, listener)
 
 
 def _dataset(request: Request, brought: Brought) -> Dataset:

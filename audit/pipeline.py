@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from audit import provenance
-from audit.analysis import AnalysedArm, Coins, analyse
-from audit.claims import Claim
 from audit.config import RunConfig
 from audit.data.dataset import Dataset
-from audit.errors import BadInput, CheckFailed
+from audit.errors import CheckFailed
+from audit.estimating import estimate_run
 from audit.manifest import (
     learner_notes,
     note_changes,
@@ -24,16 +23,12 @@ from audit.manifest import (
 from audit.manifest_entries import describe_code, new_manifest
 from audit.missing_cohorts import Listener, train
 from audit.plan import make_plan
-from audit.planned_arm import PlannedArm
-from audit.report.document import document
-from audit.report.findings import exit_code, findings
-from audit.report.inputs import ReportInputs, ReportOptions
-from audit.report.render import render_html
+from audit.report.findings import exit_code
+from audit.reporting import write_report
 from audit.resolve import hardware_of, load_data, training_device
-from audit.results import read_results, write_results
-from audit.store import RunDirectory, check_out, read_json, write_bytes
-from audit.stored_outputs import read_outputs
-from audit.training.arms import Arm
+from audit.results import write_results
+from audit.store import RunDirectory, check_out
+from audit.stored_labels import save_labels
 
 
 @dataclass(frozen=True)
@@ -96,37 +91,20 @@ def run(
         train(store, plan, data, device, listener)
         if config.plant is None:
             _refuse_failed_checks(store.manifest)
-        arms = [analysed(arm) for arm in plan.arms]
-        return finish(store, arms, plan.judged_by, data, listener)
+        return finish(store, data, listener)
 
 
-def finish(
-    store: RunDirectory,
-    arms: list[AnalysedArm],
-    judged_by: Claim,
-    data: Dataset,
-    listener: Listener,
-) -> RunOutcome:
-    """Estimate from the shards, save results, render the report.
-
-    An arm that claims nothing is held against ``judged_by``.
-    """
+def finish(store: RunDirectory, data: Dataset, listener: Listener) -> RunOutcome:
+    """Estimate from the shards, save results, render the report."""
     listener.stage("estimating")
     start = time.perf_counter()
     manifest = store.manifest
-    outputs = {arm.name: read_outputs(store.path, manifest, arm.name) for arm in arms}
-    inclusion = manifest["inclusion"]
-    # A share that was only measured is not the probability that a theorem asks for.
-    coins = Coins(inclusion["design"], manifest["config"].get("inclusion_probability"))
-    results = analyse(arms, judged_by, data, outputs, coins=coins, seed=manifest["seed"])
+    save_labels(store, data)
     if notes := learner_notes(manifest):
         manifest["learners"] = notes
         for line in _warning_lines(notes, manifest["plan"]["models"]):
             listener.stage(line)
-    summary = {**results.summary, "findings": findings(results.summary, manifest)}
-    if "plant" in manifest:
-        summary["plant"] = manifest["plant"]["name"]
-    results = replace(results, summary=summary)
+    results = estimate_run(store.path, manifest, data)
     write_results(store.path, results)
     seconds: Counter[str] = Counter()
     for key, entry in manifest["shards"].items():
@@ -141,7 +119,8 @@ def finish(
     store.write_manifest()
     listener.stage("drawing the report")
     report = write_report(store.path)
-    return RunOutcome(store.path, report, manifest, summary, exit_code(summary["findings"]))
+    found = results.summary["findings"]
+    return RunOutcome(store.path, report, manifest, results.summary, exit_code(found))
 
 
 def _warning_lines(notes: dict[str, Any], models: int) -> list[str]:
@@ -150,69 +129,6 @@ def _warning_lines(notes: dict[str, Any], models: int) -> list[str]:
         for arm, said in notes.items()
         for category, raised in said["warnings"].items()
     ]
-
-
-def analysed(planned: PlannedArm) -> AnalysedArm:
-    """What the analysis needs to know of a planned arm."""
-    if planned.mechanism is None:
-        return AnalysedArm(planned.name, planned.claim)
-    assert isinstance(planned.arm, Arm)
-    native = {
-        "noise_multiplier": planned.mechanism.noise_multiplier,
-        "sample_rate": planned.arm.sample_rate,
-        "steps": planned.arm.steps,
-        "clip_norm": planned.arm.clip_norm,
-    }
-    return AnalysedArm(planned.name, planned.claim, native)
-
-
-def write_report(path: Path, *, full_subgroups: bool = False) -> Path:
-    """Render ``report.html`` of the finished run in ``path`` from what is stored there.
-
-    Raises:
-        BadInput: ``path`` is no finished run.
-    """
-    inputs = report_inputs(path)
-    try:
-        html = render_html(document(inputs, ReportOptions(full_subgroups=full_subgroups)))
-    except Exception as error:
-        # Results are files that anyone may have edited, and drawing them is all that was done here:
-        # whatever a chart or a template misses is named, not traced (AUDIT_DEBUG=1 traces it).
-        raise BadInput(
-            "run",
-            str(path),
-            f"holds results that no report can be drawn from ({type(error).__name__}: {error})",
-            "Give the command of the run again: it makes them anew from the shards",
-        ) from error
-    target = path / "report.html"
-    write_bytes(target, html.encode())
-    return target
-
-
-def report_inputs(path: Path) -> ReportInputs:
-    """What the report of the finished run in ``path`` is made of.
-
-    Raises:
-        BadInput: ``path`` is no finished run.
-    """
-    manifest, results = read_manifest(path), read_results(path)
-    return ReportInputs(
-        manifest,
-        _with_calibration(results.summary, path),
-        results.examples,
-        results.influence,
-        results.subgroups,
-    )
-
-
-def _with_calibration(summary: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The figures of ``audit calibrate`` in place of the run's own, where it was given: it makes
-    more trials."""
-    file = path / "results" / "calibration.json"
-    if not file.exists():
-        return summary
-    found = read_json(file)
-    return {**summary, "calibration": {"examples_of_run": found["setting"]["examples"], **found}}
 
 
 def _refuse_failed_checks(manifest: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from audit.errors import BadInput
 from audit.manifest import read_manifest
-from audit.pipeline import write_report
+from audit.reporting import write_report
 from audit.results import read_results
 from audit.store import read_json
 from tests.e2e.conftest import assert_refused, audit

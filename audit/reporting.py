@@ -1,0 +1,88 @@
+"""Reports of a finished run: what they are made of, and the files they leave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from audit.errors import BadInput
+from audit.manifest import read_manifest
+from audit.report.document import document, document_json
+from audit.report.inputs import ReportInputs, ReportOptions
+from audit.report.render import render_html
+from audit.report.words import Json
+from audit.results import Results, read_results
+from audit.store import read_json, write_bytes
+
+
+def report_inputs(path: Path, results: Results | None = None) -> ReportInputs:
+    """What the report of the finished run in ``path`` is made of.
+
+    ``results``: in place of those that are stored there.
+
+    Raises:
+        BadInput: ``path`` is no finished run.
+    """
+    manifest = read_manifest(path)
+    results = results or read_results(path)
+    return ReportInputs(
+        manifest,
+        _with_calibration(results.summary, path),
+        results.examples,
+        results.influence,
+        results.subgroups,
+    )
+
+
+def report_of(path: Path, options: ReportOptions | None = None) -> Json:
+    """The content of ``report.json`` of the finished run in ``path``, made anew.
+
+    Raises:
+        BadInput: ``path`` is no finished run, or its results cannot be made into a report.
+    """
+    inputs = report_inputs(path)
+    try:
+        return document(inputs, options)
+    except BadInput:
+        raise
+    except Exception as error:
+        raise _undrawable(path, error) from error
+
+
+def write_report(path: Path, *, full_subgroups: bool = False) -> Path:
+    """Write ``report.json`` and ``report.html`` of the finished run in ``path``.
+
+    Raises:
+        BadInput: ``path`` is no finished run.
+    """
+    contents = report_of(path, ReportOptions(full_subgroups=full_subgroups))
+    try:
+        html = render_html(contents).encode()
+        numbers = document_json(contents).encode()
+    except Exception as error:
+        raise _undrawable(path, error) from error
+    write_bytes(path / "report.json", numbers)
+    target = path / "report.html"
+    write_bytes(target, html)
+    return target
+
+
+def _undrawable(path: Path, error: Exception) -> BadInput:
+    """Results are files that anyone may have edited, and drawing them is all that was done:
+    whatever a chart or a template misses is named, not traced (AUDIT_DEBUG=1 traces it)."""
+    return BadInput(
+        "run",
+        str(path),
+        f"holds results that no report can be drawn from ({type(error).__name__}: {error})",
+        "Give the command of the run again: it makes them anew from the shards",
+    )
+
+
+def _with_calibration(summary: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The figures of ``audit calibrate`` in place of the run's own, where it was given: it makes
+    more trials."""
+    file = path / "results" / "calibration.json"
+    if not file.exists():
+        return summary
+    found = read_json(file)
+    return {**summary, "calibration": {"examples_of_run": found["setting"]["examples"], **found}}
