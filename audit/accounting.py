@@ -106,6 +106,20 @@ def calibrate(epsilon: float, delta: float, *, sample_rate: float, steps: int) -
     )
 
 
+def achieved_epsilon(
+    accountant: str, noise_multiplier: float, *, delta: float, sample_rate: float, steps: int
+) -> float:
+    """ε at ``delta`` by the accountant that a :class:`Mechanism` names ("PRV (Opacus 1.6.0)").
+
+    Raises:
+        BadInput: an accountant that this tool does not have.
+    """
+    asked = {"PRV": _prv_epsilon, "RDP": _rdp_epsilon}.get(accountant.partition(" ")[0])
+    if asked is None:
+        raise BadInput("accountant", accountant, "is none of PRV, RDP", "Ask who stated the claim")
+    return asked(noise_multiplier, delta, sample_rate, steps)
+
+
 def privacy_curve(noise_multiplier: float, *, sample_rate: float, steps: int) -> PrivacyCurve:
     """The mechanism's δ(ε) from its privacy loss distribution (Koskela et al. 2020; dp-accounting).
 

@@ -54,11 +54,31 @@ class Results:
 def write_results(run: Path, results: Results) -> None:
     """Write ``results/``; the same numbers give the same bytes."""
     for name in _TABLES:
-        table = pa.Table.from_pandas(getattr(results, name), preserve_index=False)
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
-        write_bytes(run / "results" / f"{name}.parquet", buffer.getvalue())
+        write_bytes(run / "results" / f"{name}.parquet", _table_bytes(getattr(results, name)))
     write_json(run / "results" / "summary.json", results.summary)
+
+
+def _table_bytes(frame: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def differing_results(run: Path, results: Results) -> list[str]:
+    """The files in ``results/`` that hold other numbers than ``results``, beyond rounding.
+
+    Raises:
+        BadInput: a table is missing or unreadable.
+    """
+    stored = read_results(run)
+    different = []
+    for name in _TABLES:
+        mine = pq.read_table(io.BytesIO(_table_bytes(getattr(results, name)))).to_pandas()
+        try:
+            pd.testing.assert_frame_equal(getattr(stored, name), mine, rtol=1e-9, atol=1e-12)
+        except AssertionError:
+            different.append(f"{name}.parquet")
+    return different
 
 
 def read_results(run: Path) -> Results:

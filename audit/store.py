@@ -11,9 +11,9 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -109,11 +109,7 @@ class RunDirectory:
 
     def drop_damaged_shards(self) -> list[str]:
         """Unlist every shard whose file is missing or whose digest differs; returns their keys."""
-        damaged = [
-            key
-            for key, entry in self.manifest.get("shards", {}).items()
-            if _digest(self._shard_path(key)) != entry["sha256"]
-        ]
+        damaged = damaged_shards(self.path, self.manifest)
         for key in damaged:
             del self.manifest["shards"][key]
         if damaged:
@@ -122,6 +118,15 @@ class RunDirectory:
 
     def _shard_path(self, key: str) -> Path:
         return shard_path(self.path, key)
+
+
+def damaged_shards(run: Path, manifest: dict[str, Any]) -> list[str]:
+    """The cohorts whose file is missing or has another digest than ``manifest`` lists."""
+    return [
+        key
+        for key, entry in manifest.get("shards", {}).items()
+        if _digest(shard_path(run, key)) != entry["sha256"]
+    ]
 
 
 def shard_path(run: Path, key: str) -> Path:
@@ -137,22 +142,90 @@ def _is_plain(part: str) -> bool:
 
 
 def read_shards(
-    run: Path, manifest: dict[str, Any], arm: str, *, margins: bool = True
+    run: Path,
+    manifest: dict[str, Any],
+    arm: str,
+    *,
+    margins: bool = True,
+    damaged: Damaged = "refuse",
 ) -> Iterator[Shard]:
     """The shards of ``arm`` in order of their models; without ``margins``, these are not read.
 
+    ``damaged``: what becomes of a shard whose digest differs. "read": it is read as it is, or
+    "blank" where it cannot be; "blank": its models count as in no subset and never right. Both are
+    for finding out which figures rest on it, never for estimates that anyone relies on.
+
     Raises:
-        AuditError: a shard is missing, damaged or of the wrong shape.
+        AuditError: a shard is missing, damaged or of the wrong shape ("refuse"), or no shard of
+            the arm can be read.
     """
     keys = [key for key in manifest.get("shards", {}) if key.partition("/")[0] == arm]
-    for key in sorted(keys, key=lambda k: int(k.partition("/")[2].split("-")[0])):
+    like: Shard | None = None
+    for key in sorted(keys, key=_first):
         path = shard_path(run, key)
-        if _digest(path) != manifest["shards"][key]["sha256"]:
+        whole = _digest(path) == manifest["shards"][key]["sha256"]
+        if not whole and damaged == "refuse":
             raise AuditError(
                 f"shard {key} is missing or damaged: its SHA-256 differs from run.json. "
                 "Give the command of the run again: it makes the shard anew."
             )
-        yield _load(path, margins)
+        if whole:
+            yield _load(path, margins)
+            continue
+        like = like or _any_whole(run, manifest, sorted(keys, key=_first), margins)
+        blank = _blank(like, _models(key))
+        yield (_readable(path, blank, margins) or blank) if damaged == "read" else blank
+
+
+Damaged = Literal["refuse", "read", "blank"]
+
+
+def _first(key: str) -> int:
+    return int(key.partition("/")[2].split("-")[0])
+
+
+def _models(key: str) -> int:
+    first, _, last = key.partition("/")[2].partition("-")
+    return int(last) - int(first) + 1
+
+
+def _any_whole(run: Path, manifest: dict[str, Any], keys: list[str], margins: bool) -> Shard:
+    for key in keys:
+        path = shard_path(run, key)
+        if _digest(path) == manifest["shards"][key]["sha256"]:
+            return _load(path, margins)
+    raise AuditError(
+        f"no shard of arm {keys[0].partition('/')[0]} is whole: none of its figures can be made "
+        "again. Give the command of the run again: it makes the shards anew."
+    )
+
+
+def _blank(like: Shard, models: int) -> Shard:
+    """``models`` models shaped as those of ``like`` of which nothing is known."""
+
+    def nothing(array: np.ndarray | None) -> np.ndarray | None:
+        if array is None:
+            return None
+        of = np.nan if array.dtype == np.float16 else 0
+        return np.full((models, array.shape[1]), of, dtype=array.dtype)
+
+    arrays: dict[str, Any] = {f.name: nothing(getattr(like, f.name)) for f in fields(Shard)}
+    return Shard(**arrays)
+
+
+def _readable(path: Path, blank: Shard, margins: bool) -> Shard | None:
+    """A damaged shard as it is; None if it cannot be read or has other arrays than ``blank``."""
+    try:
+        found = _load(path, margins)
+    except AuditError:
+        return None
+    for field in fields(Shard):
+        here, there = getattr(found, field.name), getattr(blank, field.name)
+        if (here is None) != (there is None):
+            return None
+        if here is not None and (here.shape, here.dtype) != (there.shape, there.dtype):
+            return None
+    return found
 
 
 _MARGINS = ("train_margin", "test_margin")

@@ -10,13 +10,15 @@ import numpy as np
 
 from audit.analysis import ArmOutputs, CanaryOutputs
 from audit.errors import AuditError, BadInput
-from audit.store import Shard, read_shards
+from audit.store import Damaged, Shard, read_shards
 
 _MOST_COPIES = 1000
 
 
-def read_outputs(path: Path, manifest: dict[str, Any], arm: str) -> ArmOutputs:
-    """All models of ``arm`` from the shards, in order."""
+def read_outputs(
+    path: Path, manifest: dict[str, Any], arm: str, *, damaged: Damaged = "refuse"
+) -> ArmOutputs:
+    """All models of ``arm`` from the shards, in order (``damaged``: of ``read_shards``)."""
     sizes = {"membership": "n", "train_correct": "n", "test_correct": "n_test"}
     # Filled shard by shard: many models must not lie in memory twice.
     every = {
@@ -26,7 +28,7 @@ def read_outputs(path: Path, manifest: dict[str, Any], arm: str) -> ArmOutputs:
     margins: dict[str, np.ndarray] = {}
     canaries: list[Shard] = []
     done = 0
-    for shard in read_shards(path, manifest, arm):
+    for shard in read_shards(path, manifest, arm, damaged=damaged):
         rows = slice(done, done + len(shard.membership))
         for name, whole in every.items():
             _fill(whole, rows, getattr(shard, name), name, arm)

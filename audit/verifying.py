@@ -1,0 +1,189 @@
+"""``audit report --verify``: every figure made again from the shards, every hash checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from audit.accounting import achieved_epsilon
+from audit.analysis import ArmOutputs
+from audit.data.dataset import Dataset
+from audit.errors import BadInput
+from audit.estimating import estimate_run
+from audit.manifest import read_manifest
+from audit.report.comparing import Difference, differences, figures
+from audit.report.document import document, document_json
+from audit.report.inputs import ReportOptions
+from audit.report.words import Json
+from audit.reporting import report_inputs
+from audit.results import Results, differing_results
+from audit.store import Damaged, damaged_shards, read_json
+from audit.stored_labels import labels_digest, read_labels
+from audit.stored_outputs import read_outputs
+
+REPORTS = ("report.json", "report-public.json")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing to be checked: whether it holds (None: it could not be checked), what was seen."""
+
+    what: str
+    holds: bool | None
+    seen: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What ``verify`` found.
+
+    ``figures``: how many were compared. ``differ``: those that come out otherwise. ``rest_on``:
+    by damaged shard, the places of the figures that change if its content is left out: none of
+    them can be relied on, whether it comes out otherwise or not.
+    """
+
+    checks: tuple[Check, ...]
+    figures: int
+    differ: tuple[Difference, ...]
+    rest_on: dict[str, tuple[str, ...]]
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing was found wrong."""
+        return all(check.holds is not False for check in self.checks) and not self.differ
+
+
+def verify(path: Path) -> Verification:
+    """Make every figure of the reports in ``path`` again from its shards, and check each hash.
+
+    Nothing is written. A damaged shard is read as it is, so that it shows which figures change.
+
+    Raises:
+        BadInput: ``path`` is no finished run, holds no report or no labels, or an arm of it has
+            no shard that can be read.
+    """
+    manifest = read_manifest(path)
+    stated = {name: read_json(path / name) for name in REPORTS if (path / name).exists()}
+    if not stated:
+        raise BadInput(
+            "run", str(path), "holds no report.json to verify", "Make it with `audit report`"
+        )
+    data = read_labels(path, manifest)
+    damaged = damaged_shards(path, manifest)
+    checks = [_config(manifest), _labels(path, manifest), _shards(manifest, damaged)]
+    checks += [_accounted(arm, facts) for arm, facts in manifest["arms"].items()
+               if facts.get("noise_multiplier") is not None]  # fmt: skip
+    results = _estimated(path, manifest, data, "read")
+    checks += _stored(path, results)
+    without = _estimated(path, manifest, data, "blank") if damaged else None
+    differ: list[Difference] = []
+    rest_on: dict[str, tuple[str, ...]] = {}
+    compared = 0
+    for name, contents in stated.items():
+        checks += [_canonical(path / name, contents), _listed(name, contents, manifest)]
+        checks += _renderings(path, name, contents)
+        compared += len(figures(contents))
+        differ += differences(contents, _made_again(path, contents, results))
+        if without is not None:
+            changed = differences(contents, _made_again(path, contents, without))
+            rest_on[name] = tuple(each.where for each in changed)
+    return Verification(tuple(checks), compared, tuple(differ), rest_on)
+
+
+def _estimated(path: Path, manifest: dict[str, Any], data: Dataset, damaged: Damaged) -> Results:
+    def outputs(arm: str) -> ArmOutputs:
+        return read_outputs(path, manifest, arm, damaged=damaged)
+
+    return estimate_run(path, manifest, data, outputs_of=outputs)
+
+
+def _made_again(path: Path, contents: Json, results: Results) -> Json:
+    asked = contents.get("options") or {}
+    options = ReportOptions(
+        profile=contents.get("profile", "internal"),
+        full_subgroups=bool(asked.get("full_subgroups")),
+        examples=bool(asked.get("examples")),
+    )
+    return document(report_inputs(path, results), options)
+
+
+def _config(manifest: dict[str, Any]) -> Check:
+    text = json.dumps(manifest["config"], sort_keys=True, ensure_ascii=False)
+    same = hashlib.sha256(text.encode()).hexdigest() == manifest["config_sha256"]
+    return Check("configuration", same, "as hashed" if same else "SHA-256 differs")
+
+
+def _accounted(arm: str, facts: dict[str, Any]) -> Check:
+    """ε made again from the native parameters that a third party would start from."""
+    found = achieved_epsilon(
+        facts["accountant"],
+        facts["noise_multiplier"],
+        delta=facts["delta"],
+        sample_rate=facts["sample_rate"],
+        steps=facts["steps"],
+    )
+    # Accountants of other versions differ by what their grids leave open.
+    same = math.isclose(found, facts["epsilon_achieved"], rel_tol=1e-3)
+    return Check(
+        f"ε of {arm} by {facts['accountant'].partition(' ')[0]}",
+        same and found <= facts["epsilon"] * (1 + 1e-3),
+        f"{found:.4f} from noise multiplier, sampling rate and steps; "
+        f"{facts['epsilon_achieved']:.4f} stated, {facts['epsilon']:g} claimed",
+    )
+
+
+def _stored(path: Path, results: Results) -> list[Check]:
+    different = differing_results(path, results)
+    seen = f"others from the shards: {', '.join(different)}" if different else "as from the shards"
+    found = [Check("tables of results/", not different, seen)]
+    if (path / "results" / "calibration.json").exists():
+        seen = "simulated by audit calibrate, not made from the shards; not made again"
+        found.append(Check("results/calibration.json", None, seen))
+    return found
+
+
+def _labels(path: Path, manifest: dict[str, Any]) -> Check:
+    listed = (manifest.get("labels") or {}).get("sha256")
+    same = listed is not None and labels_digest(path) == listed
+    return Check("labels and groups", same, "as listed" if same else "SHA-256 differs")
+
+
+def _shards(manifest: dict[str, Any], damaged: list[str]) -> Check:
+    total = len(manifest["shards"])
+    if not damaged:
+        return Check("shards", True, f"all {total} have the SHA-256 that run.json lists")
+    return Check("shards", False, f"{len(damaged)} of {total} differ: {', '.join(damaged)}")
+
+
+def _canonical(file: Path, contents: Json) -> Check:
+    same = file.read_bytes() == document_json(contents).encode()
+    return Check(file.name, same, "canonical JSON" if same else "not as the tool writes it")
+
+
+def _listed(name: str, contents: Json, manifest: dict[str, Any]) -> Check:
+    """The report and run.json speak of the same shards."""
+    stated = (contents.get("source") or {}).get("shards")
+    listed = {key: entry["sha256"] for key, entry in manifest["shards"].items()}
+    same = stated == listed
+    return Check(
+        f"{name}: shards it was made from", same, "those of run.json" if same else "others"
+    )
+
+
+def _renderings(path: Path, name: str, contents: Json) -> list[Check]:
+    """Each file drawn from this report.json carries its hash."""
+    digest = hashlib.sha256(document_json(contents).encode()).hexdigest()
+    found = []
+    for suffix in (".html",):
+        file = path / name.replace(".json", suffix)
+        if file.exists():
+            same = digest in file.read_text(encoding="utf-8", errors="replace")
+            seen = (
+                "carries the hash of its report.json" if same else "made from another report.json"
+            )
+            found.append(Check(file.name, same, seen))
+    return found
