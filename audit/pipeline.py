@@ -10,6 +10,7 @@ from typing import Any
 
 from audit import provenance
 from audit.analysis import AnalysedArm, Coins, analyse
+from audit.attesting import read_attestation
 from audit.claims import Claim
 from audit.config import RunConfig
 from audit.data.dataset import Dataset
@@ -189,19 +190,25 @@ def write_report(path: Path, *, full_subgroups: bool = False) -> Path:
     return target
 
 
-def report_inputs(path: Path) -> ReportInputs:
+def report_inputs(path: Path, attestation: Path | None = None) -> ReportInputs:
     """What the report of the finished run in ``path`` is made of.
 
+    Args:
+        attestation: what people state of it; by default the run's own file, if there is one.
+
     Raises:
-        BadInput: ``path`` is no finished run.
+        BadInput: ``path`` is no finished run, or the attestation cannot be used for it.
     """
     manifest, results = read_manifest(path), read_results(path)
+    stated = read_attestation(path, attestation)
     return ReportInputs(
         manifest,
         _with_calibration(results.summary, path),
         results.examples,
         results.influence,
         results.subgroups,
+        statements={} if stated is None else stated.statements,
+        attestation_sha256=None if stated is None else stated.sha256,
     )
 
 

@@ -12,9 +12,12 @@ from typing import Any
 
 from audit.report.blocks import NUMBER, TEXT, section, table, text
 from audit.report.claim_section import claim_section
+from audit.report.crosswalk_section import crosswalk_section
 from audit.report.epsilon_section import epsilon_section
 from audit.report.exposed_section import exposed_section
 from audit.report.exposure_section import exposure_section
+from audit.report.field_blocks import signoff, unstated_words, with_fields
+from audit.report.fields import FIELDS
 from audit.report.findings import findings
 from audit.report.influence_section import influence_section
 from audit.report.inputs import ReportInputs, ReportOptions
@@ -69,6 +72,8 @@ def document(inputs: ReportInputs, options: ReportOptions | None = None) -> Json
         _all_findings(found),
         provenance_section(run),
     ]
+    shown = [s for s in sections if s]
+    crosswalk = crosswalk_section(inputs, [s["id"] for s in shown])
     title = f"Memorization and privacy audit: {name(run['data']['name'])}"
     bug = planted(run)
     contents = {
@@ -80,13 +85,17 @@ def document(inputs: ReportInputs, options: ReportOptions | None = None) -> Json
         "planted": bug,
         "facts": _facts(run, summary),
         "incomplete": run.get("status") != "complete",
-        "page_one": page_one(run, summary, found, main),
-        "sections": [s for s in sections if s],
+        "page_one": {
+            **page_one(run, summary, found, main, unstated_words(inputs)),
+            "signoff": signoff(inputs),
+        },
+        "sections": [*with_fields(shown, inputs), crosswalk],
         "glossary": [list(entry) for entry in GLOSSARY],
         "findings": found,
         "attestation": {
             "sha256": inputs.attestation_sha256,
             "statements": dict(inputs.statements),
+            "asked": [field.id for field in FIELDS],
         },
         "results": results(inputs),
         "source": source(run),
