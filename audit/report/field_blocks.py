@@ -23,6 +23,7 @@ from audit.report.fields import (
     has_words,
 )
 from audit.report.inputs import ReportInputs
+from audit.report.known import NO_CLAIM
 from audit.report.planted import planted
 from audit.report.words import Json, count, name
 
@@ -31,6 +32,9 @@ ATTESTED, COMPUTED = "attested", "computed"
 _Known = Callable[[Any, Any], str]
 # A field by its id, or a row of the tool: its label, and its value from (run, summary).
 _Entry = str | tuple[str, _Known]
+
+# A row as shown: label, value, source.
+_Row = tuple[str, str | None, str]
 
 _CLAIM: tuple[_Entry, ...] = (
     "claim.plain",
@@ -127,7 +131,7 @@ def stated_block(section_id: str, inputs: ReportInputs) -> Json | None:
     entries = _entries(section_id, inputs)
     if not entries:
         return None
-    rows = [_row(entry, inputs) for entry in entries]
+    rows = _once([_row(entry, inputs) for entry in entries])
     notes = [evidence.CHANCE] if section_id == "memorization" else []
     if any(source == ATTESTED for _, _, source in rows):
         notes.append(_NOTE)
@@ -214,7 +218,13 @@ def _entries(section_id: str, inputs: ReportInputs) -> tuple[_Entry, ...]:
     }.get(section_id, ())
 
 
-def _row(entry: _Entry, inputs: ReportInputs) -> tuple[str, str | None, str]:
+def _once(rows: list[_Row]) -> list[_Row]:
+    """Where nothing is claimed, that is said once; rows that people answer all stay."""
+    first = next((i for i, row in enumerate(rows) if row[1] == NO_CLAIM), None)
+    return [row for i, row in enumerate(rows) if i == first or row[1:] != (NO_CLAIM, COMPUTED)]
+
+
+def _row(entry: _Entry, inputs: ReportInputs) -> _Row:
     if isinstance(entry, str):
         field = BY_ID[entry]
         return field.label, _value(field, inputs), ATTESTED

@@ -11,7 +11,7 @@ from typing import Any
 
 from audit.report.brought import is_brought
 from audit.report.check_findings import is_learner, trained_by
-from audit.report.words import arm_words, finite
+from audit.report.words import arm_words, finite, joined
 
 Summary = Mapping[str, Any]
 Run = Mapping[str, Any]
@@ -20,14 +20,19 @@ NO_CLAIM = "no arm of this run makes a privacy claim"
 ELSEWHERE = "not known here: this tool did not train the models"
 
 
-def by_arm(run: Run, arms: list[str], say: Callable[[str], str]) -> str:
-    """What ``say`` says of each arm, the arms named where they differ."""
-    said = {arm: say(arm) for arm in arms}
-    if not said:
+def by_arm(run: Run, arms: list[str], say: Callable[[str], str], between: str = "\n") -> str:
+    """What ``say`` says of each arm, those named together of which it says the same.
+
+    ``between``: what stands between different sayings; a line each, or "; " inside a sentence.
+    """
+    if not arms:
         return NO_CLAIM
-    if len(set(said.values())) == 1:
-        return next(iter(said.values()))
-    return "; ".join(f"{arm_words(arm, run)}: {words}" for arm, words in said.items())
+    said: dict[str, list[str]] = {}
+    for arm in arms:
+        said.setdefault(say(arm), []).append(arm_words(arm, run))
+    if len(said) == 1:
+        return next(iter(said))
+    return between.join(f"{joined(names)}: {words}" for words, names in said.items())
 
 
 def trained_here(run: Run, arm: str, words: str) -> str:

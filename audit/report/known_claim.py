@@ -81,12 +81,13 @@ def two_rows(run: Run, summary: Summary) -> str:
     def say(arm: str) -> str:
         epsilon, delta = run["arms"][arm]["epsilon"], run["arms"][arm]["delta"]
         grown = min(1.0, delta * (1 + math.exp(min(epsilon, 700.0))))
-        return (
-            f"not known here. Two rows of one person would be covered by ε = {general(2 * epsilon)}"
-            f", δ = {general(grown, 2)}"
-        )
+        return f"ε = {general(2 * epsilon)}, δ = {general(grown, 2)}"
 
-    return by_arm(run, private_arms(summary, run), say)
+    private = private_arms(summary, run)
+    if not private:
+        return "not known here"
+    covered = by_arm(run, private, say, "; ")
+    return f"not known here. Two rows of one person would be covered by {covered}"
 
 
 def neighbours(run: Run, summary: Summary) -> str:
@@ -147,6 +148,7 @@ def outside(run: Run, summary: Summary) -> str:
     tuned = by_arm(
         run, list(summary["arms"]),
         lambda arm: name((run["arms"].get(arm) or {}).get("tuning", "not recorded"), 400),
+        "; ",
     )  # fmt: skip
     stopping = "not known here" if is_brought(run) else "none, the number of steps is fixed"
     if any(is_learner(arm, run) for arm in summary["arms"]):

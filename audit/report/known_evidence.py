@@ -121,6 +121,8 @@ def detectable(run: Run, summary: Summary) -> str:
 
     judged = private_arms(summary, run) or list(summary["arms"])
     words = by_arm(run, judged, say)
+    if "\n" in words:
+        words = f"\n{words}"
     if words == "not estimated":
         return words
     return f"of an example right in {general(lowest)} of cases without it, with 80 % power: {words}"
@@ -145,6 +147,7 @@ def both_arms(run: Run, summary: Summary) -> str:
         run,
         private_arms(summary, run),
         lambda arm: estimate(summary["arms"][arm].get("loss"), "points"),
+        "; ",
     )
     return (
         f"{'; '.join(said)}. Standard less private, paired by training subset: {losses}. "
@@ -172,7 +175,7 @@ def disparity(run: Run, summary: Summary, subgroups: pd.DataFrame) -> str:
         if before and arm in private
     ]
     change = f"; privacy changes it by {', '.join(grown)}" if grown else ""
-    return f"between the best and the worst by “{name(main)}”: {', '.join(said)}{change}"
+    return f"between the best and the worst by “{name(main)}”: {'; '.join(said)}{change}"
 
 
 def left_out(subgroups: pd.DataFrame, withheld: Mapping[str, tuple[str, ...]]) -> str:

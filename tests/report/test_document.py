@@ -162,7 +162,10 @@ def test_a_run_without_privacy_claims_none(quiet: Run) -> None:
     )
     assert [c["id"] for c in page["cards"]] == ["forbidden-standard"]
     assert "finding none in the private models" not in " ".join(strings(doc))
-    assert {"claim", "exposed"}.isdisjoint(s["id"] for s in doc["sections"])
+    assert "exposed" not in {s["id"] for s in doc["sections"]}
+    (claim,) = (s for s in doc["sections"] if s["id"] == "claim")
+    # What people are asked stays; there is nothing else to show of a claim.
+    assert [b["type"] for b in claim["blocks"]] == ["fields"]
     shown = tables(doc)
     rows = shown["Subgroups by “style within class”, standard training, most memorized first"]
     assert len(rows) == 50
