@@ -141,6 +141,38 @@ def swap_curve(curve: PrivacyCurve) -> PrivacyCurve:
     return PrivacyCurve(2 * curve.epsilon, delta)
 
 
+def renyi(noise_multiplier: float, *, sample_rate: float, steps: int, order: int) -> float:
+    """Rényi DP at a whole ``order`` ≥ 2 of the Poisson-subsampled Gaussian over all steps.
+
+    Mironov, Talwar & Zhang 2019 (§3.3): steps/(α−1) · log Σ_k C(α,k) (1−q)^{α−k} q^k
+    e^{k(k−1)/(2z²)}; exact, and needs no accountant: for readers who convert ε once more.
+    """
+    q, z = sample_rate, noise_multiplier
+    if q == 1:
+        return steps * order / (2 * z**2)
+    terms = [
+        math.lgamma(order + 1) - math.lgamma(k + 1) - math.lgamma(order - k + 1)
+        + (order - k) * math.log1p(-q) + k * math.log(q) + k * (k - 1) / (2 * z**2)
+        for k in range(order + 1)
+    ]  # fmt: skip
+    largest = max(terms)
+    total = largest + math.log(sum(math.exp(t - largest) for t in terms))
+    return max(0.0, steps * total / (order - 1))
+
+
+def epsilon_of_renyi(value: float, order: int, delta: float) -> float:
+    """ε at ``delta`` from Rényi DP ``value`` at ``order``; never negative (Balle et al. 2020,
+    arXiv 1905.09982, Thm. 21)."""
+    slack = math.log1p(-1 / order) - (math.log(delta) + math.log(order)) / (order - 1)
+    return max(0.0, value + slack)
+
+
+def gaussian_mu(noise_multiplier: float, *, sample_rate: float, steps: int) -> float:
+    """μ of Gaussian DP by the central limit theorem, q √(T (e^{1/z²} − 1)): no bound, but near
+    where steps are many and q is small (Bu, Dong, Long & Su 2020)."""
+    return sample_rate * math.sqrt(steps * math.expm1(min(noise_multiplier**-2, 700.0)))
+
+
 def _least_noise(
     epsilon_of: Callable[[float, float, float, int], float],
     target: float,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from audit.attesting import read_attestation
 from audit.errors import BadInput
 from audit.manifest import read_manifest
 from audit.report.document import document, document_json
@@ -15,22 +16,28 @@ from audit.results import Results, read_results
 from audit.store import read_json, write_bytes
 
 
-def report_inputs(path: Path, results: Results | None = None) -> ReportInputs:
+def report_inputs(
+    path: Path, results: Results | None = None, *, attestation: Path | None = None
+) -> ReportInputs:
     """What the report of the finished run in ``path`` is made of.
 
-    ``results``: in place of those that are stored there.
+    ``results``: in place of those that are stored there. ``attestation``: what people state of the
+    run; by default its own file, if there is one.
 
     Raises:
-        BadInput: ``path`` is no finished run.
+        BadInput: ``path`` is no finished run, or the attestation cannot be used for it.
     """
     manifest = read_manifest(path)
     results = results or read_results(path)
+    stated = read_attestation(path, attestation)
     return ReportInputs(
         manifest,
         _with_calibration(results.summary, path),
         results.examples,
         results.influence,
         results.subgroups,
+        statements={} if stated is None else stated.statements,
+        attestation_sha256=None if stated is None else stated.sha256,
     )
 
 

@@ -9,7 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audit.accounting import calibrate, check_delta, default_delta, privacy_curve, swap_curve
+from audit.accounting import (
+    calibrate,
+    check_delta,
+    default_delta,
+    epsilon_of_renyi,
+    gaussian_mu,
+    privacy_curve,
+    renyi,
+    swap_curve,
+)
 from audit.errors import BadInput
 from audit.inclusion import neighbour_guarantee
 
@@ -98,3 +107,35 @@ def test_a_swap_costs_two_neighbours():
         assert swapped.epsilon[i] == pytest.approx(epsilon)
         assert swapped.delta[i] == pytest.approx(delta)
     assert neighbour_guarantee(2.0, 1e-5, "poisson") == (2.0, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("q", "z", "steps"), [(0.01, 1.1, 10_000), (0.14, 3.4, 213), (1.0, 2.0, 5)]
+)
+def test_renyi_at_whole_orders_is_what_opacus_computes(q: float, z: float, steps: int):
+    from opacus.accountants.analysis.rdp import compute_rdp, get_privacy_spent
+
+    orders = [2, 3, 4, 8, 32, 63]
+    reference = np.asarray(
+        compute_rdp(q=q, noise_multiplier=z, steps=steps, orders=orders), dtype=float
+    )
+    mine = [renyi(z, sample_rate=q, steps=steps, order=a) for a in orders]
+    np.testing.assert_allclose(mine, reference, rtol=1e-9)
+    if q == 1:
+        return
+    epsilon, best = get_privacy_spent(orders=orders, rdp=list(reference), delta=1e-5)
+    converted = {a: epsilon_of_renyi(r, a, 1e-5) for a, r in zip(orders, mine, strict=True)}
+    assert converted[int(best)] == pytest.approx(epsilon, rel=1e-9)
+
+
+def test_the_central_limit_is_near_the_exact_curve():
+    """μ-GDP's δ(ε) (Dong, Roth & Su 2022, Cor. 1) against the accountant, many steps, small q."""
+    from scipy.stats import norm
+
+    z, q, steps = 1.1, 0.005, 20_000
+    mu = gaussian_mu(z, sample_rate=q, steps=steps)
+    curve = privacy_curve(z, sample_rate=q, steps=steps)
+    at = np.interp(1.0, curve.epsilon, curve.delta)
+    limit = norm.cdf(-1 / mu + mu / 2) - math.e * norm.cdf(-1 / mu - mu / 2)
+    assert limit == pytest.approx(at, rel=0.25)
+    assert gaussian_mu(2 * z, sample_rate=q, steps=steps) < mu / 2

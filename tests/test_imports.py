@@ -36,6 +36,7 @@ FLOORS = {
 }
 # Modules that share a room.
 ROOM_OF = {
+    "attesting": "pipeline",
     "results": "store",
     "manifest_entries": "manifest",
     "missing_cohorts": "pipeline",

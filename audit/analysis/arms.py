@@ -247,8 +247,10 @@ def _influence_summary(pairs: InfluencePairs) -> dict[str, Any]:
 def _above_summary(above: AboveBound) -> dict[str, Any]:
     return {
         "count": above.count,
+        "by_chance": above.by_chance,
         "informative_share": to_json_number(above.informative_share),
         "above_tradeoff": above.above_tradeoff,
+        "tradeoff_by_chance": above.tradeoff_by_chance,
         "above_tradeoff_significant": above.above_tradeoff_significant,
         "memorization_cap": above.memorization_cap,
         "tradeoff_cap": above.tradeoff_cap,

@@ -71,13 +71,16 @@ def figure(charts: Sequence[Json], caption: str, numbers: Json, wide: bool = Fal
     }
 
 
-def fields(caption: str, rows: Sequence[tuple[str, str | None, str]], note: str = "") -> Json:
+def fields(
+    caption: str, rows: Sequence[tuple[str, str | None, str]], note: str = "", *, ident: str
+) -> Json:
     """Fields of a compliance document: (label, value, source); a value of None is NOT STATED.
 
-    ``source``: "attested" by a person, or "computed" by the tool.
+    ``source``: "attested" by a person, or "computed" by the tool. ``ident``: the table's anchor.
     """
     return {
         "type": "fields",
+        "id": ident,
         "caption": caption,
         "rows": [{"label": label, "value": v, "source": source} for label, v, source in rows],
         "note": note,

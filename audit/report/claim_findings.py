@@ -88,7 +88,7 @@ def models_needed(test: Mapping[str, Any]) -> str:
         return UNTESTED
     if finite(test.get("models_needed")):
         return count(test["models_needed"])
-    return "no number of models" if _outright_is_allowed(test) else "over a million"
+    return "no number of models" if outright_is_allowed(test) else "over a million"
 
 
 def claim(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
@@ -291,7 +291,7 @@ def _needed(test: Mapping[str, Any]) -> str:
 def _needed_words(test: Mapping[str, Any]) -> str:
     if finite(test.get("models_needed")):
         return f"about {count(test['models_needed'])} models are needed"
-    if _outright_is_allowed(test):
+    if outright_is_allowed(test):
         return (
             "no number of models would be enough, because so large an ε allows even an example "
             "that models get right in 99 % of cases when they saw it and in 1 % when not"
@@ -299,7 +299,7 @@ def _needed_words(test: Mapping[str, Any]) -> str:
     return "more than a million models would be needed"
 
 
-def _outright_is_allowed(test: Mapping[str, Any]) -> bool:
+def outright_is_allowed(test: Mapping[str, Any]) -> bool:
     """Whether the example that the power is computed for obeys the claim (in all directions)."""
     epsilon, delta = part(test, "epsilon"), part(test, "delta")
     if epsilon is None or delta is None:

@@ -10,6 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from audit.report.field_blocks import signoff, unstated_words
+from audit.report.fields import FIELDS
 from audit.report.findings import findings
 from audit.report.inputs import ReportInputs, ReportOptions
 from audit.report.numbers import results, source
@@ -59,13 +61,17 @@ def document(inputs: ReportInputs, options: ReportOptions | None = None) -> Json
         "planted": bug,
         "facts": _facts(run, summary),
         "incomplete": run.get("status") != "complete",
-        "page_one": page_one(run, summary, found, main),
+        "page_one": {
+            **page_one(run, summary, found, main, unstated_words(inputs)),
+            "signoff": signoff(inputs),
+        },
         "sections": sections(inputs, options, found),
         "glossary": [list(entry) for entry in GLOSSARY],
         "findings": found,
         "attestation": {
             "sha256": inputs.attestation_sha256,
             "statements": dict(inputs.statements),
+            "asked": [field.id for field in FIELDS],
         },
         "results": results(inputs),
         "source": source(run),

@@ -49,10 +49,12 @@ def page_one(
     summary: Mapping[str, Any],
     found: Sequence[Json],
     main: str | None,
+    unstated: str,
 ) -> Json:
     """Headline, plain answers, verdict cards, and what the report does not cover.
 
     ``main``: the main grouping; the subgroup findings of others stay on the later pages.
+    ``unstated``: how much of what only people can say nobody said.
     """
     cards = [f for f in found if f["id"].startswith(_CARDS) or f["fails"]]
     return {
@@ -61,7 +63,7 @@ def page_one(
         "tested": _tested(run, summary),
         "cards": [{**f, "label": label(f)} for f in cards],
         "who_loses": _who_loses(run, summary, found, main),
-        "not_covered": _not_covered(run, summary, main),
+        "not_covered": [*_not_covered(run, summary, main), unstated],
         "reveals": (
             "This report was computed from the training data without privacy protection: its "
             "memorization scores say something about single training examples. It shows no "
@@ -342,7 +344,5 @@ def _not_covered(run: Mapping[str, Any], summary: Mapping[str, Any], main: str |
     items += [
         "Near-copies: an example that occurs several times, or people with several rows, are "
         "covered only by that many times ε. Whether a row is a person is not known here.",
-        "What only people can attest (purpose, legal basis, who is affected, why this ε, "
-        "retention, sign-off) is not part of this report; it is no complete compliance document.",
     ]
     return items

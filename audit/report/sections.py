@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from audit.report.blocks import NUMBER, TEXT, heading, section, table, text
 from audit.report.claim_section import claim_section
+from audit.report.crosswalk_section import crosswalk_section
 from audit.report.epsilon_section import epsilon_section
 from audit.report.exposed_section import exposed_section
 from audit.report.exposure_section import exposure_section, not_attacked
+from audit.report.field_blocks import with_fields
 from audit.report.influence_section import influence_section
 from audit.report.inputs import ReportInputs, ReportOptions
 from audit.report.longtail_section import longtail_section
@@ -22,6 +23,7 @@ from audit.report.words import (
     Json,
     count,
     general,
+    has_loss,
     interval,
     no_loss_because,
     not_estimable,
@@ -35,38 +37,46 @@ SUMMARY_NUMBER = "1"
 def sections(inputs: ReportInputs, options: ReportOptions, found: list[Json]) -> list[Json]:
     """Sections 2 to 10 and the appendix of findings (the glossary, B, is the template's)."""
     run, summary, subgroups = inputs.run, inputs.summary, inputs.subgroups
-    numbered = [
-        claim_section(run, summary)
-        or _empty("claim", "The privacy claim and its accounting", "No arm of this run makes a "
-                  "privacy claim, so there is none to account for."),
-        memorization_section(run, summary, inputs.examples),
-        _attacks(inputs),
-        subgroup_section(run, summary, subgroups, options.full_subgroups)
-        or _empty("subgroups", "Accuracy by subgroup and frequency", "Nothing was estimated by "
-                  "subgroup: no groups were given."),
-        exposed_section(run, summary, subgroups)
-        or _empty("exposed", "Who is exposed without privacy, and who pays for it",
-                  _not_beside(summary, run)),
-        influence_section(run, summary, inputs.influence)
-        or _empty("influence", "Test examples carried by single training examples",
-                  "Influence was not estimated: there are no test outputs."),
-        longtail_section(run, summary, inputs.withheld),
-        provenance_section(run),
-    ]  # fmt: skip
+    made = {
+        "claim": claim_section(run, summary),
+        "memorization": memorization_section(run, summary, inputs.examples),
+        "exposure": _attacks(inputs),
+        "subgroups": subgroup_section(run, summary, subgroups, options.full_subgroups),
+        "exposed": exposed_section(run, summary, subgroups),
+        "influence": influence_section(run, summary, inputs.influence),
+        "longtail": longtail_section(run, summary, inputs.withheld),
+        "provenance": provenance_section(run),
+    }
+    with_content = [ident for ident, each in made.items() if each is not None]
+    numbered = [each or _empty(ident, inputs) for ident, each in made.items()]
+    numbered = [with_fields(each, inputs) for each in numbered]
+    numbered.append(crosswalk_section(inputs, with_content))
     for i, each in enumerate(numbered, start=int(SUMMARY_NUMBER) + 1):
         each["number"] = str(i)
     return [*numbered, {**_all_findings(found), "number": "A"}]
 
 
-def _empty(ident: str, title: str, why: str) -> Json:
+def _empty(ident: str, inputs: ReportInputs) -> Json:
+    """A section in which this run has nothing to show, and why."""
+    title, why = {
+        "claim": ("The privacy claim and its accounting", "No arm of this run makes a privacy "
+                  "claim, so there is none to account for."),
+        "subgroups": ("Accuracy by subgroup and frequency", "Nothing was estimated by subgroup: no "
+                      "groups were given."),
+        "exposed": ("Who is exposed without privacy, and who pays for it", _not_beside(inputs)),
+        "influence": ("Test examples carried by single training examples", "Influence was not "
+                      "estimated: there are no test outputs."),
+    }[ident]  # fmt: skip
     return section(ident, title, [text(why)])
 
 
-def _not_beside(summary: Mapping[str, Any], run: Mapping[str, Any]) -> str:
-    missing = no_loss_because(summary, run)
+def _not_beside(inputs: ReportInputs) -> str:
+    missing = "no subgroups"
+    if not has_loss(inputs.summary, inputs.run):
+        missing = no_loss_because(inputs.summary, inputs.run)
     return (
         "Exposure without privacy and accuracy loss with it cannot be set side by side: there are "
-        f"{missing if summary.get('trends') is not None else 'no subgroups'}."
+        f"{missing}."
     )
 
 

@@ -45,6 +45,7 @@ def groups_table(rows: pd.DataFrame, arm: str, label: str, full: bool) -> Json:
     note = (
         f"{_SMALL_NOTE} Loss and interval: "
         "paired by training subset, crossed models × examples variance, Satterthwaite t. "
+        "Intervals of accuracy, in brackets: over models and test examples. "
         "Holm p: two-sided, corrected over the subgroups of this grouping. "
         "Multiplicity: mean of 2q(1−q), q = share of private models that are right."
     )
@@ -70,8 +71,8 @@ def _group_cells(row: Mapping[Any, Any], arm: str) -> list[str]:
     p = row.get(f"loss_{arm}_p_holm")
     return [
         *first,
-        percent(row[f"accuracy_{STANDARD}"]),
-        percent(row[f"accuracy_{arm}"]),
+        estimate(_limits(row, f"accuracy_{STANDARD}", n_test), "percent"),
+        estimate(_limits(row, f"accuracy_{arm}", n_test), "percent"),
         number(100 * loss, 1),
         interval(row[f"loss_{arm}_low"], row[f"loss_{arm}_high"], 100.0, 1),
         bare_p(p),
