@@ -9,9 +9,9 @@ import pytest
 
 from audit.attesting import init_attestation, read_attestation
 from audit.errors import BadInput
-from audit.pipeline import report_inputs, write_report
 from audit.report.document import document
 from audit.report.fields import FIELDS
+from audit.reporting import report_inputs, write_report
 from audit.results import Results, write_results
 from audit.store import read_json, write_json
 from tests.report.synthetic import make
@@ -70,7 +70,7 @@ def test_another_file_can_be_named(run: Path, tmp_path: Path) -> None:
     init_attestation(run)
     other = tmp_path / "other.toml"
     other.write_text("[claim]\nplain = 'theirs'\n")
-    assert report_inputs(run, other).statements == {"claim.plain": "theirs"}
+    assert report_inputs(run, attestation=other).statements == {"claim.plain": "theirs"}
     for missing in (tmp_path / "nothing.toml", tmp_path, Path("a\x00b")):
         with pytest.raises(BadInput, match=r"attestation = .*Name an attestation file") as caught:
             read_attestation(run, missing)

@@ -58,10 +58,12 @@ ROOM_OF = {
     "cli_estimate": "cli",
     "cli_options": "cli",
     "cli_plan": "cli",
+    "cli_report": "cli",
     "cli_run": "cli",
     "cli_study": "cli",
     "console_calibration": "console",
     "console_plan": "console",
+    "console_verification": "console",
     "planning": "pipeline",
     "trial_cost": "pipeline",
 }

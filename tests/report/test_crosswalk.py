@@ -103,15 +103,18 @@ def test_a_section_that_the_run_lacks_is_missing(quiet: Run) -> None:
     assert "#exposure" not in {link["href"] for link in row["links"]}
 
 
+def crosswalk_of(doc: dict[str, Any]) -> dict[str, Any]:
+    return next(s for s in doc["sections"] if s["id"] == "crosswalk")
+
+
 def test_the_section_says_what_it_is_and_lists_what_is_not_stated(quiet: Run) -> None:
-    section = document(quiet.inputs())["sections"][-1]
-    assert section["id"] == "crosswalk"
+    section = crosswalk_of(document(quiet.inputs()))
     words = " ".join(p for b in section["blocks"] if b["type"] == "text" for p in b["paragraphs"])
     assert "no legal assessment" in words
     assert "NOT STATED (34 fields): The claim in plain words; " in words
     for field in BY_ID.values():
         assert field.label in words
-    done = document(quiet.inputs(statements=everything()))["sections"][-1]
+    done = crosswalk_of(document(quiet.inputs(statements=everything())))
     assert done["blocks"][1]["paragraphs"][0] == "Every field that people are asked for is stated."
 
 

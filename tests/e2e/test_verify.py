@@ -1,0 +1,142 @@
+"""`audit report --verify`: every figure again from the shards, and one bit is enough to fail."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from audit.report.document import document_json
+from audit.store import read_json
+from audit.verifying import verify
+from tests.e2e.conftest import SMALL, assert_refused, audit
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("verify")
+    (folder / "small.toml").write_text(SMALL)
+    done = audit("run", "--config", "small.toml", "--out", "r", cwd=folder)
+    assert done.code == 3, done
+    return folder / "r"
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "r"))
+
+
+def flip(path: Path, bit: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+def test_an_untouched_run_verifies(run: Path) -> None:
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    done = audit("report", "r", "--verify", cwd=run.parent)
+    assert done.code == 0, done
+    assert "figures made again: none differs" in done.out
+    assert "FAILS" not in done.out
+    assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("where", [0.02, 0.4, 0.9])
+def test_one_bit_in_a_shard_and_it_says_which_figures_fail(run: Path, where: float) -> None:
+    shard = run / "shards" / "standard" / "2-3.safetensors"
+    flip(shard, int(8 * shard.stat().st_size * where))
+    done = audit("report", "r", "--verify", cwd=run.parent)
+    assert done.code == 1, done
+    assert "standard/2-3" in done.out
+    assert "rest on damaged shards" in done.out
+    assert "3. Memorization against what ε allows, table “Estimates per arm" in done.out
+    assert "Traceback" not in done.err
+
+
+def test_a_changed_answer_changes_the_figures_it_enters(run: Path) -> None:
+    """All answers of one shard turned over: figures of its arm come out otherwise."""
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    path = run / "shards" / "standard" / "0-1.safetensors"
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    arrays["train_correct"] = ~arrays["train_correct"]
+    save_file(arrays, path, metadata=metadata)
+    found = verify(run)
+    assert not found.holds
+    places = [d.where for d in found.differ]
+    assert "results.arms.standard.mem_mean.value" in places
+    assert "results.arms.dp-2.mem_mean.value" not in places
+    # What differs rests on the shard, and more does than differs.
+    assert set(places) <= set(found.rest_on["report.json"]) | set(places)
+    assert len(found.rest_on["report.json"]) > 100
+
+
+def test_a_missing_shard_and_an_unreadable_one(run: Path) -> None:
+    (run / "shards" / "dp-2" / "0-1.safetensors").unlink()
+    (run / "shards" / "standard" / "4-5.safetensors").write_bytes(b"\x80\x04pickle")
+    found = verify(run)
+    [shards] = [c for c in found.checks if c.what == "shards"]
+    assert shards.holds is False
+    assert {"dp-2/0-1", "standard/4-5"} <= set(shards.seen.replace(",", "").split())
+    assert found.differ
+
+
+def test_an_arm_without_a_whole_shard_is_one_line(run: Path) -> None:
+    shutil.rmtree(run / "shards" / "dp-2")
+    assert_refused(
+        audit("report", "r", "--verify", cwd=run.parent), "no shard of arm dp-2 is whole"
+    )
+
+
+def test_an_edited_report_fails_with_the_figure_it_changed(run: Path) -> None:
+    contents = read_json(run / "report.json")
+    contents["results"]["arms"]["standard"]["accuracy_test"]["value"] = 0.9999
+    (run / "report.json").write_text(document_json(contents), encoding="utf-8")
+    done = audit("report", "r", "--verify", cwd=run.parent)
+    assert done.code == 1
+    assert "results.arms.standard.accuracy_test.value: 0.9999 stated" in done.out
+    assert "report.html" in done.out  # it does not carry the hash of this report.json
+
+
+def test_edited_tables_and_an_edited_claim_fail(run: Path) -> None:
+    import pandas as pd
+
+    table = run / "results" / "subgroups.parquet"
+    frame = pd.read_parquet(table)
+    frame.loc[0, "accuracy_standard"] = 0.5
+    frame.to_parquet(table)
+    manifest = read_json(run / "run.json")
+    manifest["arms"]["dp-2"]["noise_multiplier"] /= 2
+    (run / "run.json").write_text(json.dumps(manifest))
+    found = {c.what: c for c in verify(run).checks}
+    assert found["tables of results/"].holds is False
+    assert "subgroups.parquet" in found["tables of results/"].seen
+    assert found["ε of dp-2 by PRV"].holds is False
+
+
+def test_other_labels_fail(run: Path) -> None:
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    path = run / "labels.safetensors"
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    arrays["group_0_test"] = np.roll(arrays["group_0_test"], 1)
+    save_file(arrays, path, metadata=metadata)
+    found = verify(run)
+    assert found.checks[1].holds is False
+    assert any("results.subgroups" in d.where for d in found.differ)
+
+
+def test_bad_labels_and_no_report_are_one_line(run: Path) -> None:
+    (run / "labels.safetensors").write_bytes(b"not a safetensors file")
+    assert_refused(audit("report", "r", "--verify", cwd=run.parent), "labels.safetensors")
+    (run / "report.json").unlink()
+    assert_refused(audit("report", "r", "--verify", cwd=run.parent), "no report.json")

@@ -1,0 +1,93 @@
+"""Every leaf of a report is a figure; a change anywhere is found and its place told in words."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import numpy as np
+
+from audit.report.comparing import differences, figures
+from audit.report.document import document_json
+from tests.report.synthetic import Run
+
+
+def leaves(value: Any, path: tuple = ()) -> list[tuple]:
+    """The naive oracle: the path of every leaf of a JSON value."""
+    if isinstance(value, dict):
+        return [p for k, v in value.items() for p in leaves(v, (*path, k))]
+    if isinstance(value, list):
+        return [p for i, v in enumerate(value) for p in leaves(v, (*path, i))]
+    return [path]
+
+
+def other(value: Any) -> Any:
+    if isinstance(value, bool) or value is None:
+        return "other"
+    return value * 1.01 + 1 if isinstance(value, int | float) else f"{value}x"
+
+
+def test_a_report_equals_itself_written_and_read(quiet: Run) -> None:
+    made = quiet.document()
+    assert differences(json.loads(document_json(made)), made) == []
+
+
+def test_a_change_of_any_leaf_is_found(quiet: Run) -> None:
+    """60 leaves drawn at random, changed one at a time."""
+    made = json.loads(document_json(quiet.document()))
+    known = figures(made)
+    # How a column is set is no figure.
+    places = [p for p in leaves(made) if {"type", "wide", "columns", "id"}.isdisjoint(p)]
+    rng = np.random.default_rng(0)
+    for index in rng.choice(len(places), 60, replace=False):
+        *path, last = places[index]
+        holder = made
+        for key in path:
+            holder = holder[key]
+        was, holder[last] = holder[last], other(holder[last])
+        assert figures(made) != known, places[index]
+        holder[last] = was
+
+
+def test_the_place_is_told_in_words(quiet: Run) -> None:
+    made = quiet.document()
+    changed = copy.deepcopy(made)
+    memorization = next(s for s in changed["sections"] if s["id"] == "memorization")
+    table = next(b for b in memorization["blocks"] if b["type"] == "table")
+    row = next(r for r in table["rows"] if r[0] == "Mean memorization")
+    was, row[1] = row[1], "0.999"
+    [found] = differences(changed, made)
+    assert found.where == (
+        "3. Memorization against what ε allows, table “Estimates per arm with 95 % intervals”, row "
+        "“Mean memorization”, column “standard training”"
+    )
+    assert (found.stated, found.computed) == ("0.999", was)
+
+
+def test_rounding_of_doubles_is_no_difference_and_a_millionth_is(quiet: Run) -> None:
+    made = quiet.document()
+    near, far = copy.deepcopy(made), copy.deepcopy(made)
+    near["results"]["arms"]["standard"]["mem_mean"]["value"] *= 1 + 1e-12
+    far["results"]["arms"]["standard"]["mem_mean"]["value"] *= 1 + 1e-6
+    assert differences(near, made) == []
+    assert [d.where for d in differences(far, made)] == ["results.arms.standard.mem_mean.value"]
+
+
+def test_what_is_missing_or_added_differs(quiet: Run) -> None:
+    made = quiet.document()
+    fewer = copy.deepcopy(made)
+    del fewer["sections"][3]
+    lost = differences(fewer, made)
+    assert all(d.stated == "(absent)" for d in lost)
+    assert len(lost) > 20
+    assert {d.computed for d in differences(made, fewer)} == {"(absent)"}
+
+
+def test_rows_of_the_same_name_are_told_apart() -> None:
+    block = {
+        "type": "table", "caption": "c", "columns": [{"label": "a"}, {"label": "b"}],
+        "rows": [["x", "1"], ["x", "2"]], "note": "",
+    }  # fmt: skip
+    contents = {"sections": [{"number": "2", "title": "t", "blocks": [block]}]}
+    assert sum("row “x”" in place for place in figures(contents)) == 4
