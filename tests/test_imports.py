@@ -41,6 +41,7 @@ ROOM_OF = {
     "missing_cohorts": "pipeline",
     "wanted": "detectable",
     "resolve": "pipeline",
+    "showing": "pipeline",
     "stored_outputs": "pipeline",
     "plan_canaries": "plan",
     "plan_learners": "plan",

@@ -10,12 +10,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from audit.errors import BadInput
 from audit.report.blocks import NUMBER, TEXT, section, table, text
 from audit.report.claim_section import claim_section
 from audit.report.epsilon_section import epsilon_section
 from audit.report.exposed_section import exposed_section
 from audit.report.exposure_section import exposure_section
 from audit.report.findings import findings
+from audit.report.gallery_blocks import influence_gallery, memorization_gallery
 from audit.report.influence_section import influence_section
 from audit.report.inputs import ReportInputs, ReportOptions
 from audit.report.memorization_section import memorization_section
@@ -52,20 +54,30 @@ GLOSSARY = (
 
 
 def document(inputs: ReportInputs, options: ReportOptions | None = None) -> Json:
-    """The report of one run as plain JSON data: formatted text and tables, chart data, findings."""
+    """The report of one run as plain JSON data: formatted text and tables, chart data, findings.
+
+    Raises:
+        BadInput: a public report is asked to show training records.
+        ValueError: single examples are asked for, and ``inputs`` has none.
+    """
     options = options or ReportOptions()
+    _check_examples(inputs, options)
     run, summary, subgroups = inputs.run, inputs.summary, inputs.subgroups
     found = findings(summary, run)
     main = main_grouping(subgroups)
     sections = [
         claim_section(run, summary),
-        memorization_section(run, summary, inputs.examples),
+        memorization_section(
+            run, summary, inputs.examples, memorization_gallery(inputs) if options.examples else []
+        ),
         epsilon_section(run, summary),
         power_section(run, summary),
         exposure_section(run, summary, subgroups),
         subgroup_section(run, summary, subgroups, options.full_subgroups),
         exposed_section(run, summary, subgroups),
-        influence_section(run, summary, inputs.influence),
+        influence_section(
+            run, summary, inputs.influence, influence_gallery(inputs) if options.examples else []
+        ),
         _all_findings(found),
         provenance_section(run),
     ]
@@ -80,7 +92,7 @@ def document(inputs: ReportInputs, options: ReportOptions | None = None) -> Json
         "planted": bug,
         "facts": _facts(run, summary),
         "incomplete": run.get("status") != "complete",
-        "page_one": page_one(run, summary, found, main),
+        "page_one": page_one(run, summary, found, main, shows_records=options.examples),
         "sections": [s for s in sections if s],
         "glossary": [list(entry) for entry in GLOSSARY],
         "findings": found,
@@ -94,6 +106,18 @@ def document(inputs: ReportInputs, options: ReportOptions | None = None) -> Json
     }
     _number_charts(contents["sections"])
     return contents
+
+
+def _check_examples(inputs: ReportInputs, options: ReportOptions) -> None:
+    if options.examples and options.profile == "public":
+        raise BadInput(
+            "examples",
+            True,
+            "a public report shows no training record",
+            "Leave --examples out, or ask for the internal profile",
+        )
+    if options.examples and inputs.gallery is None:
+        raise ValueError("options.examples = True: inputs.gallery is None, expected the examples")
 
 
 def document_json(contents: Mapping[str, Any]) -> str:
