@@ -29,6 +29,7 @@ LONGEST_SIDE = 96
 # A matrix with a side below this is a row of numbers rather than a picture.
 _SMALLEST_SIDE = 4
 _LEAVE_OUT = "Leave --examples out"
+_ANEW = "Give the command of the run again: it makes the results anew from the shards"
 
 _Drawn = dict[Side, dict[int, Json]]
 
@@ -39,10 +40,19 @@ def with_gallery(
     """``inputs`` of the run in ``path`` with the examples that its galleries show.
 
     Raises:
-        BadInput: as :func:`shown_examples`.
+        BadInput: as :func:`shown_examples`, or results that no example can be chosen from.
     """
-    shown = shown_examples(path, inputs.run, wanted(inputs), data_root=data_root)
-    return replace(inputs, gallery=shown)
+    try:
+        chosen = wanted(inputs)
+    except Exception as error:
+        # As where the report is drawn: results are files that anyone may have edited.
+        raise BadInput(
+            "run",
+            str(path),
+            f"holds results that no example can be chosen from ({type(error).__name__}: {error})",
+            _ANEW,
+        ) from error
+    return replace(inputs, gallery=shown_examples(path, inputs.run, chosen, data_root=data_root))
 
 
 def shown_examples(
@@ -66,12 +76,13 @@ def shown_examples(
     sides: dict[Side, tuple[int, ...]] = {"train": chosen.train, "test": chosen.test}
     for side, numbers in sides.items():
         n = len(data.y_train if side == "train" else data.y_test)
-        if numbers and max(numbers) >= n:
+        odd = [number for number in numbers if not 0 <= number < n]
+        if odd:
             raise BadInput(
                 "run",
                 str(path),
-                f"has results about {side} example {max(numbers)}, and its data have {n:,}",
-                "Give the command of the run again: it makes the results anew from the shards",
+                f"has results about {side} example {odd[0]}, and its data have {n:,}",
+                _ANEW,
             )
     picture = _is_picture(data.input_shape)
     drawn, how = _pictures(data, sides) if picture else _cells(examples, chosen)

@@ -25,7 +25,7 @@ from audit.report.words import (
     percent,
 )
 
-UNPROTECTED = "These are single records of the training data, shown without any privacy protection."
+UNPROTECTED = "These are single records of the data, shown without any privacy protection."
 _EXTREMES = (
     "The extremes of many noisy estimates look more extreme than they are, and would come out "
     "closer to 0 with other models (regression to the mean): read each with its interval."
@@ -150,7 +150,7 @@ class _Cards:
             f"Right with it: {_right(facts, 'in')} models",
             f"Right without it: {_right(facts, 'out')}",
             *(f"{self._short(a)}: {_memorization(self.of_arm[a, number])}" for a in others),
-            f"An attacker is right: {percent(facts['exposure'], 0)}" if attacked else "",
+            f"An attacker is right: {percent(facts['exposure'])}" if attacked else "",
             f"Subgroup: {name(subgroup)}" if subgroup is not None else "",
         ]
         title = f"{number}: “{name(self.shown['train'][number]['label'])}”"
