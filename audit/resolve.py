@@ -8,7 +8,9 @@ from typing import Any
 from audit import provenance
 from audit.config import RunConfig, config_digest, make_config, read_config
 from audit.data.dataset import Dataset
-from audit.data.registry import load
+from audit.data.examples import Examples
+from audit.data.groupings import group
+from audit.data.registry import load_examples
 from audit.errors import BadInput
 from audit.plan import preset
 from audit.resources import resource_dir
@@ -60,14 +62,27 @@ def default_out(config: RunConfig) -> Path:
 
 def load_data(config: RunConfig) -> Dataset:
     """The data set that ``config`` names."""
-    return load(
+    return grouped(read_examples(config), config)
+
+
+def read_examples(config: RunConfig) -> Examples:
+    """The examples of the data set that ``config`` names, not yet grouped."""
+    return load_examples(
         config.data,
         label=config.label,
-        subgroups=config.subgroups,
         seed=config.seed,
-        clusters_per_class=config.clusters_per_class,
         test_fraction=config.test_fraction,
         data_root=Path(config.data_root) if config.data_root else None,
+    )
+
+
+def grouped(examples: Examples, config: RunConfig) -> Dataset:
+    """The data set of ``examples`` with the groupings that ``config`` asks for."""
+    return group(
+        examples,
+        config.subgroups,
+        clusters_per_class=config.clusters_per_class,
+        seed=config.seed,
     )
 
 

@@ -42,6 +42,7 @@ ROOM_OF = {
     "missing_cohorts": "pipeline",
     "wanted": "detectable",
     "resolve": "pipeline",
+    "showing": "pipeline",
     "stored_outputs": "pipeline",
     "stored_labels": "pipeline",
     "estimating": "pipeline",

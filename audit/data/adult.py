@@ -17,6 +17,7 @@ from jaxtyping import Float32, Int32
 from audit.data.dataset import NOT_RECORDED, Grouping
 from audit.data.examples import Examples, GroupColumns
 from audit.data.groupings import column_grouping
+from audit.data.rows import Rows
 
 MISSING = "(missing)"
 
@@ -131,6 +132,12 @@ def adult() -> Examples:
             "order; still available as a grouping",
             "age": "as a grouping in fixed bands: 17–24, 25–34, 35–44, 45–54, 55–64, 65 and over",
         },
+        # education says in words what education_num numbers.
+        rows=lambda: Rows(
+            table.drop_columns(["education_num", "fnlwgt", "income", "split"]),
+            train,
+            income.astype(np.int64),
+        ),
     )
 
 

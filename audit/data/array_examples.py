@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Real
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from jaxtyping import Float32, Int64
 
 from audit.data.dataset import NOT_RECORDED, Grouping
@@ -14,6 +15,7 @@ from audit.data.examples import Examples, GroupColumns
 from audit.data.groupings import MOST_SUBGROUPS, column_grouping
 from audit.data.limits import check_matrix
 from audit.data.names import distinct_names
+from audit.data.rows import Rows
 from audit.data.splits import stratified_test_rows, test_size
 from audit.errors import BadInput
 
@@ -45,7 +47,16 @@ def whole_arrays(
     sides = {key: (one[~test], one[test]) for key, one in values.items()}
     split = f"stratified by label, {test.sum():,} of {len(codes):,} rows to test, seed {seed}"
     quadruple = (numbers[~test], codes[~test], numbers[test], codes[test])
-    return _examples(name, source, quadruple, names, x.shape[1:], sides, split)
+    return _examples(
+        name,
+        source,
+        quadruple,
+        names,
+        x.shape[1:],
+        sides,
+        split,
+        lambda: Rows(_table(x), ~test, codes),
+    )
 
 
 def split_arrays(
@@ -82,7 +93,16 @@ def split_arrays(
         for key, (one, other) in groups.items()
     }
     quadruple = (numbers[0], y[:n], numbers[1], y[n:])
-    return _examples(name, source, quadruple, names, x_train.shape[1:], sides, split)
+    return _examples(
+        name,
+        source,
+        quadruple,
+        names,
+        x_train.shape[1:],
+        sides,
+        split,
+        lambda: Rows(_table(x_train, x_test), np.arange(n + n_test) < n, y),
+    )
 
 
 def value_grouping(name: str, train: np.ndarray, test: np.ndarray) -> Grouping:
@@ -125,6 +145,7 @@ def _examples(
     shape: tuple[int, ...],
     sides: dict[str, tuple[np.ndarray, np.ndarray]],
     split: str,
+    rows: Callable[[], Rows],
 ) -> Examples:
     x_train, y_train, x_test, y_test = quadruple
     return Examples(
@@ -134,13 +155,28 @@ def _examples(
         x_test=x_test,
         y_test=y_test,
         class_names=class_names,
-        feature_names=tuple(f"x[{','.join(map(str, at))}]" for at in np.ndindex(*shape)),
+        feature_names=_feature_names(shape),
         input_shape=shape,
         source=source,
         licence="not stated",
         columns=GroupColumns(tuple(sides), lambda key: value_grouping(key, *sides[key])),
         notes={"split": split, "scaling": "bytes divided by 255; other numbers as they are"},
+        rows=rows,
     )
+
+
+def _feature_names(shape: tuple[int, ...]) -> tuple[str, ...]:
+    return tuple(f"x[{','.join(map(str, at))}]" for at in np.ndindex(*shape))
+
+
+def _table(*parts: np.ndarray) -> pa.Table:
+    """Arrays [rows, …] below each other as a table with a column per number of a row."""
+    flat = np.concatenate([part.reshape(len(part), -1) for part in parts])
+    if flat.dtype.kind == "f" and flat.dtype != np.float64:
+        # Arrow compares no float16 and has no longer floats.
+        flat = flat.astype(np.float32 if flat.dtype.itemsize < 8 else np.float64)
+    names = _feature_names(parts[0].shape[1:])
+    return pa.table({name: flat[:, j] for j, name in enumerate(names)})
 
 
 def _features(source: str, key: str, x: np.ndarray) -> Float32[np.ndarray, "rows features"]:

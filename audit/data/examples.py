@@ -10,6 +10,7 @@ from jaxtyping import Float32, Int64
 
 from audit.data.dataset import Dataset, Grouping
 from audit.data.names import printable
+from audit.data.rows import Rows
 from audit.errors import BadInput
 
 
@@ -32,7 +33,8 @@ class Examples:
     """Training and test examples before they are grouped; fields as in :class:`Dataset`.
 
     ``label_name`` is what the label is called ("income"; "class" where it has no name).
-    ``default_subgroups`` are the groupings built when the user asks for none.
+    ``default_subgroups`` are the groupings built when the user asks for none. ``rows`` gives the
+    values before they became features, of tables and flat arrays; built only when asked for.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Examples:
     fitted_on_train: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     notes: dict[str, str] = field(default_factory=dict)
+    rows: Callable[[], Rows] | None = None
 
     def with_groupings(self, groupings: tuple[Grouping, ...], warnings: tuple[str, ...]) -> Dataset:
         """The finished data set.

@@ -23,6 +23,8 @@ from audit.data.tabular import table_examples
 from audit.errors import BadInput
 
 _ARRAYS, _FRAME = "arrays in memory", "DataFrame in memory"
+IN_MEMORY = (_ARRAYS, _FRAME)
+"""What the data section of ``run.json`` names as source of such data."""
 _AS_GIVEN = "as given (x_test)"
 _SPLIT = "split"
 

@@ -55,13 +55,21 @@ def load(
     Raises:
         BadInput: nothing there, unreadable, malformed or unfit for an audit; one line says which.
     """
-    examples = _examples(source, label, seed, test_fraction, data_root)
+    examples = load_examples(
+        source, label=label, seed=seed, test_fraction=test_fraction, data_root=data_root
+    )
     return group(examples, subgroups, clusters_per_class=clusters_per_class, seed=seed)
 
 
-def _examples(
-    source: str, label: str | None, seed: int, test_fraction: float, data_root: Path | None
+def load_examples(
+    source: str,
+    *,
+    label: str | None = None,
+    seed: int,
+    test_fraction: float = DEFAULT_TEST_FRACTION,
+    data_root: Path | None = None,
 ) -> Examples:
+    """The same before it is grouped; arguments and errors as of :func:`load`."""
     own_label = source in ("digits", "adult") or source.startswith("torchvision:")
     if own_label and label is not None:
         raise BadInput("label", label, f"{source} has a label of its own", "Leave --label out.")

@@ -29,6 +29,7 @@ from audit.data.examples import Examples, GroupColumns
 from audit.data.groupings import MOST_SUBGROUPS, column_grouping
 from audit.data.labels import label_name, read_labels
 from audit.data.names import distinct_names, listed
+from audit.data.rows import Rows
 from audit.data.splits import stratified_test_rows, test_size
 from audit.data.table_reader import read_table
 from audit.errors import BadInput
@@ -95,6 +96,7 @@ def table_examples(
     encoding = encode(usable, train, source=source)
     _refuse_no_feature(source, encoding.feature_names, label)
     said = [column.warning for column in usable if column.warning]
+    learned = [column.name for column in usable if column.name not in encoding.constant]
     few = len(encoding.feature_names) <= _MOST_FEATURES_FOR_STYLES
     groupable = tuple(dict.fromkeys((*names, *groups)))
     return Examples(
@@ -114,6 +116,7 @@ def table_examples(
         fitted_on_train=encoding.fitted,
         warnings=(*warnings, *_left_out(columns, encoding.constant), *said, *encoding.warnings),
         notes=_notes(split, train, seed),
+        rows=lambda: Rows(table.select(learned), train, y),
     )
 
 

@@ -98,10 +98,13 @@ def crosswalk(framework: str, ident: str, rows: Sequence[Json], note: str = "") 
     }  # fmt: skip
 
 
-def gallery(caption: str, items: Sequence[Json], note: str = "") -> Json:
+def gallery(caption: str, items: Sequence[Json], note: str = "", wide: bool = False) -> Json:
     """Single examples, as images or rows (internal profile, only where asked for).
 
     Each item: ``title``, ``lines`` (what is said of it), ``examples`` (list of ``words``, ``png``:
-    base64 or None, ``width``, ``height``, ``cells``: pairs of column and value).
+    base64 or None, ``width``, ``height``, ``cells``: pairs of column and value). ``wide``: items of
+    two examples beside each other.
     """
-    return {"type": "gallery", "caption": caption, "items": list(items), "note": note}
+    return {
+        "type": "gallery", "caption": caption, "items": list(items), "note": note, "wide": wide,
+    }  # fmt: skip

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from audit.errors import BadInput
 from audit.report.field_blocks import signoff, unstated_words
 from audit.report.fields import FIELDS
 from audit.report.findings import findings
@@ -45,8 +46,14 @@ GLOSSARY = (
 
 
 def document(inputs: ReportInputs, options: ReportOptions | None = None) -> Json:
-    """The report of one run as plain JSON data: formatted text and tables, chart data, findings."""
+    """The report of one run as plain JSON data: formatted text and tables, chart data, findings.
+
+    Raises:
+        BadInput: a public report is asked to show training records.
+        ValueError: single examples are asked for, and ``inputs`` has none.
+    """
     options = options or ReportOptions()
+    _check_examples(inputs, options)
     run, summary, subgroups = inputs.run, inputs.summary, inputs.subgroups
     found = findings(summary, run)
     main = main_grouping(subgroups)
@@ -62,7 +69,9 @@ def document(inputs: ReportInputs, options: ReportOptions | None = None) -> Json
         "facts": _facts(run, summary),
         "incomplete": run.get("status") != "complete",
         "page_one": {
-            **page_one(run, summary, found, main, unstated_words(inputs)),
+            **page_one(
+                run, summary, found, main, unstated_words(inputs), shows_records=options.examples
+            ),
             "signoff": signoff(inputs),
         },
         "sections": sections(inputs, options, found),
@@ -79,6 +88,18 @@ def document(inputs: ReportInputs, options: ReportOptions | None = None) -> Json
     }
     _number_charts(contents["sections"])
     return contents
+
+
+def _check_examples(inputs: ReportInputs, options: ReportOptions) -> None:
+    if options.examples and options.profile == "public":
+        raise BadInput(
+            "examples",
+            True,
+            "a public report shows no training record",
+            "Leave --examples out, or ask for the internal profile",
+        )
+    if options.examples and inputs.gallery is None:
+        raise ValueError("options.examples = True: inputs.gallery is None, expected the examples")
 
 
 def document_json(contents: Mapping[str, Any]) -> str:

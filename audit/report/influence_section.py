@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -25,9 +25,13 @@ MOST_PAIRS = 10
 
 
 def influence_section(
-    run: Mapping[str, Any], summary: Mapping[str, Any], influence: pd.DataFrame
+    run: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    influence: pd.DataFrame,
+    gallery: Sequence[Json] = (),
 ) -> Json | None:
-    """Counts per arm and the strongest pairs; ``None`` if influence was not estimated."""
+    """Counts per arm and the strongest pairs, at the end ``gallery``; ``None`` if influence was
+    not estimated."""
     arms = {a: r["influence"] for a, r in summary["arms"].items() if r.get("influence")}
     if not arms or not has_test(run):
         return None
@@ -60,11 +64,19 @@ def influence_section(
         ),
         table("Influential pairs", columns, rows, note),
     ]
-    blocks += [t for a in arms if (t := _pairs(rows_of(influence, "arm", a), arm_label(a, run)))]
-    return section("influence", "Test examples carried by single training examples", blocks)
+    note = "Examples are given by their number" + (
+        "; the strongest pairs are shown below."
+        if gallery
+        else " only; no training record is shown."
+    )
+    tables = (_pairs(rows_of(influence, "arm", a), arm_label(a, run), note) for a in arms)
+    blocks += [t for t in tables if t]
+    return section(
+        "influence", "Test examples carried by single training examples", [*blocks, *gallery]
+    )
 
 
-def _pairs(pairs: pd.DataFrame, label: str) -> Json | None:
+def _pairs(pairs: pd.DataFrame, label: str, note: str) -> Json | None:
     if pairs.empty:
         return None
     order = ["influence", "train_example", "test_example"]
@@ -86,5 +98,5 @@ def _pairs(pairs: pd.DataFrame, label: str) -> Json | None:
         f"The {count(len(rows))} strongest of {count(len(pairs))} reported pairs, {label}",
         columns,
         rows,
-        "Examples are given by their number only; no training record is shown.",
+        note,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,9 +38,13 @@ from audit.report.words import (
 
 
 def memorization_section(
-    run: Mapping[str, Any], summary: Mapping[str, Any], examples: pd.DataFrame
+    run: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    examples: pd.DataFrame,
+    gallery: Sequence[Json] = (),
 ) -> Json:
-    """Estimates per arm, histograms with the caps, the p_out–p_in plane, the exact test."""
+    """Estimates per arm, histograms with the caps, the p_out–p_in plane, the exact test; at the
+    end ``gallery``."""
     rows = {arm: rows_of(examples, "arm", arm) for arm in summary["arms"]}
     introduction = text(
         "Memorization of an example is p_in − p_out: how often models label it correctly when it "
@@ -58,7 +62,9 @@ def memorization_section(
         for arm, arm_rows in rows.items()
     ]
     return section(
-        "memorization", "Memorization against what ε allows", [*blocks, _test(run, summary)]
+        "memorization",
+        "Memorization against what ε allows",
+        [*blocks, _test(run, summary), *gallery],
     )
 
 

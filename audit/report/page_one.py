@@ -50,11 +50,14 @@ def page_one(
     found: Sequence[Json],
     main: str | None,
     unstated: str,
+    *,
+    shows_records: bool = False,
 ) -> Json:
     """Headline, plain answers, verdict cards, and what the report does not cover.
 
     ``main``: the main grouping; the subgroup findings of others stay on the later pages.
-    ``unstated``: how much of what only people can say nobody said.
+    ``unstated``: how much of what only people can say nobody said. ``shows_records``: whether there
+    are galleries of single training examples.
     """
     cards = [f for f in found if f["id"].startswith(_CARDS) or f["fails"]]
     return {
@@ -66,8 +69,14 @@ def page_one(
         "not_covered": [*_not_covered(run, summary, main), unstated],
         "reveals": (
             "This report was computed from the training data without privacy protection: its "
-            "memorization scores say something about single training examples. It shows no "
-            "training record, but examples are named by number. Treat it as internal."
+            "memorization scores say something about single training examples. "
+            + (
+                "It shows training records themselves, as images or rows, with what models "
+                "memorized of them. "
+                if shows_records
+                else "It shows no training record, but examples are named by number. "
+            )
+            + "Treat it as internal."
         ),
     }
 

@@ -204,6 +204,7 @@ class Gallery(_Strict):
     caption: str
     items: list[GalleryItem]
     note: str
+    wide: bool
 
 
 Block = Annotated[

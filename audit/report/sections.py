@@ -11,6 +11,7 @@ from audit.report.epsilon_section import epsilon_section
 from audit.report.exposed_section import exposed_section
 from audit.report.exposure_section import exposure_section, not_attacked
 from audit.report.field_blocks import with_fields
+from audit.report.gallery_blocks import influence_gallery, memorization_gallery
 from audit.report.influence_section import influence_section
 from audit.report.inputs import ReportInputs, ReportOptions
 from audit.report.longtail_section import longtail_section
@@ -39,11 +40,15 @@ def sections(inputs: ReportInputs, options: ReportOptions, found: list[Json]) ->
     run, summary, subgroups = inputs.run, inputs.summary, inputs.subgroups
     made = {
         "claim": claim_section(run, summary),
-        "memorization": memorization_section(run, summary, inputs.examples),
+        "memorization": memorization_section(
+            run, summary, inputs.examples, memorization_gallery(inputs) if options.examples else []
+        ),
         "exposure": _attacks(inputs),
         "subgroups": subgroup_section(run, summary, subgroups, options.full_subgroups),
         "exposed": exposed_section(run, summary, subgroups),
-        "influence": influence_section(run, summary, inputs.influence),
+        "influence": influence_section(
+            run, summary, inputs.influence, influence_gallery(inputs) if options.examples else []
+        ),
         "longtail": longtail_section(run, summary, inputs.withheld),
         "provenance": provenance_section(run),
     }
