@@ -22,8 +22,8 @@ _NAMES: dict[Format, tuple[str, str]] = {
 }
 
 
-def render(contents: Mapping[str, Any], form: Format) -> bytes:
-    """The bytes of the file for ``contents`` (``audit.report.document.document``).
+def render(contents: Mapping[str, Any], form: str) -> bytes:
+    """The file for ``contents`` (``audit.report.document.document``) in one of ``FORMATS``.
 
     Raises:
         BadInput: there is no such form; what the PDF needs is not installed, or has no font for a

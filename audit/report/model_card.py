@@ -168,7 +168,7 @@ def _groupings(contents: Mapping[str, Any]) -> str:
     for row in results["subgroups"]:
         counted[row["grouping"]] = counted.get(row["grouping"], 0) + 1
     withheld = results["withheld"]
-    names = [*counted, *(g for g in withheld if g not in counted)]
+    names = [*counted, *(g for g in sorted(withheld) if g not in counted)]
     rows = [[g, counted.get(g, 0), len(withheld.get(g, ()))] for g in names]
     if not rows:
         return "No subgroups were looked at."

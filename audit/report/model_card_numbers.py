@@ -32,14 +32,24 @@ def arm_name(arm: str, facts: Mapping[str, Any]) -> str:
     return name(arm)
 
 
+def _arms(contents: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Names and results of the arms: standard training, then by ε (keys of JSON have no order)."""
+    arms = contents["results"].get("arms", {})
+
+    def place(arm: str) -> tuple[bool, float, str]:
+        epsilon = arms[arm].get("epsilon")
+        return arm != STANDARD, epsilon if finite(epsilon) else float("inf"), arm
+
+    return [(arm, arms[arm]) for arm in sorted(arms, key=place)]
+
+
 def settings_table(contents: Mapping[str, Any]) -> str:
     """What each way of training claims, and the native parameters behind the claim."""
     keys = ("epsilon", "delta", "noise_multiplier", "sample_rate", "steps", "clip_norm")
     head = ["Training", "ε", "δ", "Noise multiplier", "Sampling rate", "Steps", "Clipping norm"]
-    arms = contents["results"].get("arms", {})
     rows = [
         [arm_name(arm, facts), *(_given(facts.get(key)) for key in keys)]
-        for arm, facts in arms.items()
+        for arm, facts in _arms(contents)
     ]
     return table(head, rows)
 
@@ -63,7 +73,7 @@ def arm_rows(contents: Mapping[str, Any]) -> str:
             _at_least(facts.get("epsilon_certified") or {}),
             count(results.get("models")),
         ]
-        for arm, facts in results.get("arms", {}).items()
+        for arm, facts in _arms(contents)
     ]
     return table(head, rows)
 
@@ -92,11 +102,11 @@ def findings_table(contents: Mapping[str, Any]) -> str:
 def subgroup_tables(contents: Mapping[str, Any]) -> list[str]:
     """Per private arm and grouping, the subgroups that lose most, under a line that says so."""
     results, found = contents["results"], []
-    arms = {a: f for a, f in results.get("arms", {}).items() if a != STANDARD}
+    arms = [(arm, facts) for arm, facts in _arms(contents) if arm != STANDARD]
     groupings = dict.fromkeys(row["grouping"] for row in results["subgroups"])
     for grouping in groupings:
         rows = [row for row in results["subgroups"] if row["grouping"] == grouping]
-        for arm, facts in arms.items():
+        for arm, facts in arms:
             found += _subgroup_table(rows, grouping, arm, arm_name(arm, facts))
     return found or ["No accuracy loss by subgroup was estimated in this run."]
 
@@ -123,8 +133,8 @@ def _subgroup_table(rows: list[dict[str, Any]], grouping: str, arm: str, called:
         f"all {len(losses)}" if len(shown) == len(losses) else f"{len(shown)} of {len(losses)}"
     )
     line = (
-        f"By “{escaped(name(grouping))}”, {escaped(called)}: {how_many} subgroups, the largest loss "
-        "first (95 % intervals)."
+        f"By “{escaped(name(grouping))}”, {escaped(called)}: {how_many} {len(losses)} subgroups, "
+        "the largest loss first (95 % intervals)."
     )
     return [line, table(head, cells)]
 

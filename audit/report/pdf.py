@@ -46,13 +46,12 @@ def render_pdf(contents: Mapping[str, Any]) -> bytes:
             can show one of the report's characters.
     """
     weasyprint = _weasyprint()
-    page = weasyprint.HTML(string=render_html(contents), url_fetcher=_nothing_from_outside())
+    refused: list[str] = []
+    page = weasyprint.HTML(string=render_html(contents), url_fetcher=_only_inside(refused))
     root = page.etree_element
     _describe(root, contents)
+    _arrange(root)
     prepare_charts(root)
-    for questions in root.iterfind(".//div[@class='questions']"):
-        if len(_text(questions)) > _SIDE_BY_SIDE:
-            questions.set("class", "questions long")
     lay_out_tables(root)
     titles = {section: _text(heading) for section, heading in _headings(root)}
     missing: set[int] = set()
@@ -66,6 +65,8 @@ def render_pdf(contents: Mapping[str, Any]) -> bytes:
     written = page.write_pdf(
         pdf_variant="pdf/ua-1", pdf_identifier=digest.encode(), finisher=finish
     )
+    if refused:
+        raise RuntimeError(f"the report's page asks for {refused[0][:200]!r}")
     if missing:
         raise _cannot_show(missing)
     return written
@@ -110,17 +111,21 @@ def _cannot_show(missing: set[int]) -> BadInput:
     )  # fmt: skip
 
 
-def _nothing_from_outside() -> Any:
-    """A fetcher that knows only what is in the page itself; anything else is an error of ours."""
+def _only_inside(refused: list[str]) -> Any:
+    """A fetcher that knows only pictures in the page itself; what else is asked for is ``refused``.
+
+    WeasyPrint would go on without what it does not get.
+    """
     from weasyprint.urls import URLFetcher
 
-    class Inside(URLFetcher):
+    class OnlyInside(URLFetcher):
         def fetch(self, url: str, headers: Any = None) -> Any:
             if not url.startswith(_INSIDE):
-                raise RuntimeError(f"the report's page asks for {url[:200]!r}")
+                refused.append(url)
+                raise ValueError("nothing is loaded from outside the page")
             return super().fetch(url, headers)
 
-    return Inside(allowed_protocols=("data",), allow_redirects=False, fail_on_errors=True)
+    return OnlyInside(allowed_protocols=("data",), allow_redirects=False)
 
 
 def _describe(root: ET.Element, contents: Mapping[str, Any]) -> None:
@@ -140,6 +145,24 @@ def _describe(root: ET.Element, contents: Mapping[str, Any]) -> None:
     styles = [PDF_STYLE] if contents["planted"] is None else [PDF_STYLE, PLANTED_STYLE]
     css = "\n".join((templates / style).read_text(encoding="utf-8") for style in styles)
     ET.SubElement(head, "style").text = css
+
+
+def _arrange(root: ET.Element) -> None:
+    """What the style sheet cannot do: long answers, numbers of pages, lists of items only."""
+    for questions in root.iterfind(".//div[@class='questions']"):
+        if len(_text(questions)) > _SIDE_BY_SIDE:
+            questions.set("class", "questions long")
+    for entry in root.iterfind(".//nav//li"):
+        for link in entry.findall("a"):
+            # Beside the link, not in it: text generated in a link would be a link in a link.
+            target = {"class": "page", "data-section": link.get("href", "")}
+            ET.SubElement(entry, "span", target)
+    for tag in ("ul", "ol"):
+        for items in root.iter(tag):
+            # White space between items that stand side by side would be content of the list.
+            items.text = None
+            for item in items:
+                item.tail = None
 
 
 def _headings(root: ET.Element) -> list[tuple[str, ET.Element]]:

@@ -15,9 +15,9 @@ GAP = 2.0
 BOLD = 1.12
 # A longer word or number (with its interval) may be broken, a longer text does not make its column
 # wider still, and no more do the longest tenth of its cells.
-LONGEST_WORD = 12
-LONGEST_NUMBER = 22
-LONGEST_TEXT = 700
+LONGEST_WORD = 12.0
+LONGEST_NUMBER = 22.0
+LONGEST_TEXT = 700.0
 ORDINARY = 0.9
 # Numbers are broken without need where texts fill this share of a line.
 TEXTS = 0.6
@@ -149,9 +149,11 @@ def _widest_word(title: str, column: Sequence[str]) -> float:
 
 def _width(text: str) -> float:
     """Characters of ``text``; one of an East Asian script counts twice, a combining one not."""
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
-        for c in text
+    return float(
+        sum(
+            0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+            for c in text
+        )
     )
 
 
