@@ -36,14 +36,17 @@ def planted(run: Mapping[str, Any]) -> Json | None:
 def refuse_planted(run: Mapping[str, Any]) -> None:
     """Whatever makes a document for compliance calls this first.
 
+    ``run``: run.json, or the report's document; both say under their own key what is planted.
+
     Raises:
         BadInput: a bug is planted in the run.
     """
-    found = planted(run)
-    if found is not None:
+    told = run.get("planted")
+    found = told["mark"] if told else (run.get("plant") or {}).get("name")
+    if told or planted(run) is not None:
         raise BadInput(
             "plant",
-            (run.get("plant") or {}).get("name"),
+            found,
             "is a bug planted in this run's private training: it can be no evidence of compliance",
             "Run the same command without --plant",
         )
