@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import traceback
-import webbrowser
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +18,7 @@ from audit.cli_calibrate import calibrate
 from audit.cli_estimate import estimate
 from audit.cli_options import Clusters, DataRoot, Label, Seed, Subgroups, TestFraction, names
 from audit.cli_plan import plan
+from audit.cli_report import report
 from audit.cli_run import run
 from audit.errors import EXIT_INTERNAL, EXIT_OK, AuditError, BadInput
 
@@ -59,23 +59,7 @@ app.command()(plan)
 app.command()(calibrate)
 
 
-@app.command()
-def report(
-    run: Annotated[
-        Path | None, typer.Argument(help="Run directory. Default: the newest under runs/.")
-    ] = None,
-    subgroups: Annotated[
-        bool, typer.Option("--subgroups", help="Every grouping and every group, in full.")
-    ] = False,
-    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
-) -> None:
-    """Render a finished run's report again, from its results."""
-    from audit.reporting import write_report
-
-    path = write_report(_run_or_newest(run), full_subgroups=subgroups)
-    typer.echo(path)
-    if open_:
-        webbrowser.open(path.resolve().as_uri())
+app.command()(report)
 
 
 @app.command()

@@ -8,11 +8,12 @@ from typing import Any
 from audit.attesting import read_attestation
 from audit.errors import BadInput
 from audit.manifest import read_manifest
-from audit.report.document import document, document_json
+from audit.report.document import document
+from audit.report.formats import Format, file_name, render
 from audit.report.inputs import ReportInputs, ReportOptions
-from audit.report.render import render_html
 from audit.report.words import Json
 from audit.results import Results, read_results
+from audit.showing import with_gallery
 from audit.store import read_json, write_bytes
 
 
@@ -41,13 +42,19 @@ def report_inputs(
     )
 
 
-def report_of(path: Path, options: ReportOptions | None = None) -> Json:
+def report_of(
+    path: Path, options: ReportOptions | None = None, *, attestation: Path | None = None
+) -> Json:
     """The content of ``report.json`` of the finished run in ``path``, made anew.
 
     Raises:
-        BadInput: ``path`` is no finished run, or its results cannot be made into a report.
+        BadInput: ``path`` is no finished run, its results cannot be made into a report, or the
+            attestation or the examples to show cannot be had.
     """
-    inputs = report_inputs(path)
+    options = options or ReportOptions()
+    inputs = report_inputs(path, attestation=attestation)
+    if options.examples:
+        inputs = with_gallery(path, inputs)
     try:
         return document(inputs, options)
     except BadInput:
@@ -56,22 +63,33 @@ def report_of(path: Path, options: ReportOptions | None = None) -> Json:
         raise _undrawable(path, error) from error
 
 
-def write_report(path: Path, *, full_subgroups: bool = False) -> Path:
-    """Write ``report.json`` and ``report.html`` of the finished run in ``path``.
+def write_report(
+    path: Path,
+    options: ReportOptions | None = None,
+    *,
+    form: Format = "html",
+    static: bool = False,
+    attestation: Path | None = None,
+) -> Path:
+    """Write the report of the finished run in ``path``, and the ``report.json`` it is drawn from.
+
+    ``static``: HTML without scripts.
 
     Raises:
-        BadInput: ``path`` is no finished run.
+        BadInput: as ``report_of``, or the form cannot be made here.
     """
-    contents = report_of(path, ReportOptions(full_subgroups=full_subgroups))
+    options = options or ReportOptions()
+    contents = report_of(path, options, attestation=attestation)
     try:
-        html = render_html(contents).encode()
-        numbers = document_json(contents).encode()
+        forms = {file_name(f, options.profile): render(contents, f, static=static)
+                 for f in dict.fromkeys((form, "json"))}  # fmt: skip
+    except BadInput:
+        raise
     except Exception as error:
         raise _undrawable(path, error) from error
-    write_bytes(path / "report.json", numbers)
-    target = path / "report.html"
-    write_bytes(target, html)
-    return target
+    for name, content in forms.items():
+        write_bytes(path / name, content)
+    return path / file_name(form, options.profile)
 
 
 def _undrawable(path: Path, error: Exception) -> BadInput:

@@ -21,6 +21,7 @@ from audit.report.inputs import ReportOptions
 from audit.report.words import Json
 from audit.reporting import report_inputs
 from audit.results import Results, differing_results
+from audit.showing import with_gallery
 from audit.store import Damaged, damaged_shards, read_json
 from audit.stored_labels import labels_digest, read_labels
 from audit.stored_outputs import read_outputs
@@ -108,7 +109,8 @@ def _made_again(path: Path, contents: Json, results: Results) -> Json:
         full_subgroups=bool(asked.get("full_subgroups")),
         examples=bool(asked.get("examples")),
     )
-    return document(report_inputs(path, results), options)
+    inputs = report_inputs(path, results)
+    return document(with_gallery(path, inputs) if options.examples else inputs, options)
 
 
 def _config(manifest: dict[str, Any]) -> Check:

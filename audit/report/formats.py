@@ -22,8 +22,10 @@ _NAMES: dict[Format, tuple[str, str]] = {
 }
 
 
-def render(contents: Mapping[str, Any], form: str) -> bytes:
+def render(contents: Mapping[str, Any], form: str, *, static: bool = False) -> bytes:
     """The file for ``contents`` (``audit.report.document.document``) in one of ``FORMATS``.
+
+    ``static``: HTML without scripts.
 
     Raises:
         BadInput: there is no such form; what the PDF needs is not installed, or has no font for a
