@@ -144,6 +144,14 @@ def test_few_models_do_not_come_first_by_luck(quiet: Run) -> None:
     assert 7 not in wanted(run.inputs()).memorized["standard"]
 
 
+def test_what_models_never_get_right_is_not_typical(quiet: Run) -> None:
+    """Never right, with it or without: memorization 0 as well, and nothing that models know."""
+    run = copy.deepcopy(quiet)
+    before = wanted(run.inputs()).typical
+    set_cells(run, list(before), p_in=0.0, p_out=0.0, mem=0.0, mem_low=-1e-9, mem_high=1e-9)
+    assert set(wanted(run.inputs()).typical).isdisjoint(before)
+
+
 @pytest.mark.parametrize("refuted", [2, 30])
 def test_what_refutes_a_claim_comes_first(quiet: Run, refuted: int) -> None:
     """In the private arm that claims it, witnesses first; negative ones too. Elsewhere nothing."""
