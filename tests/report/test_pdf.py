@@ -249,6 +249,9 @@ def test_pages_are_numbered_and_as_many_as_expected(reader: PdfReader) -> None:
     for number, page in enumerate(reader.pages, start=1):
         assert squeezed(f"{number} / {pages}") in squeezed(page.extract_text())
         assert {round(float(side)) for side in page.mediabox[2:]} == {595, 842}
+    upright = [page.mediabox.height > page.mediabox.width for page in reader.pages]
+    assert upright[0]
+    assert upright[-1]
 
 
 def test_statements_that_nobody_made_are_not_stated(quiet: Run) -> None:
