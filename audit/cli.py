@@ -16,6 +16,8 @@ import typer
 
 from audit import __version__
 from audit.cli_calibrate import calibrate
+from audit.cli_check import check
+from audit.cli_diff import diff
 from audit.cli_estimate import estimate
 from audit.cli_options import Clusters, DataRoot, Label, Seed, Subgroups, TestFraction, names
 from audit.cli_plan import plan
@@ -96,6 +98,8 @@ def show(
 
 
 app.command()(estimate)
+app.command()(check)
+app.command()(diff)
 
 
 @data_app.command("list")
