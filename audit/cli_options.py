@@ -34,7 +34,7 @@ Seed = Annotated[int | None, typer.Option(min=0, help="Root of all random stream
 ReportOrRun = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[RUN]",
+        metavar="RUN",
         help="Run directory, or a report.json. Default: the newest run under runs/.",
         show_default=False,
     ),

@@ -22,6 +22,7 @@ from audit.report.words import Json, joined, name
 
 SCHEMA = "audit-check"
 SCHEMA_VERSION = 1
+_SECTIONS = ("claim", "accuracy", "exposure", "checks", "fields")
 
 
 def check(policy: Policy, report: Mapping[str, Any], where: str) -> list[Result]:
@@ -38,13 +39,14 @@ def check(policy: Policy, report: Mapping[str, Any], where: str) -> list[Result]
     left_out = [arm for arm in private if arm not in wanted]
     checked = [arm for arm in report["results"]["arms"] if arm not in left_out]
     results = [
+        *_unanswered(policy, private, wanted),
         *claim_results(policy.claim, report, arms),
         *accuracy_results(policy.accuracy, report, arms),
         *exposure_results(policy.exposure, report, arms),
         *check_results(policy.checks, report, checked),
         *field_results(policy.fields, report),
     ]
-    return [*_unanswered(policy, private, wanted), *results]
+    return sorted(results, key=lambda result: _SECTIONS.index(result.section))
 
 
 def as_json(results: list[Result], report: Mapping[str, Any], policy_sha256: str) -> Json:

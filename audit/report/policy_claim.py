@@ -101,8 +101,7 @@ def _certified(report: Mapping[str, Any], arm: str, most: float) -> Result:
         return Result(rule, OPEN, "nothing was certified on a scale of ε", arm, threshold=most)
     outcomes = [_bound_outcome(value, could, most) for _, value, could in bounds]
     # One procedure with the power to show more is enough, where none does show it.
-    decided: tuple[Outcome, ...] = (NOT_MET, MET)
-    outcome = next((o for o in decided if o in outcomes), OPEN)
+    outcome = NOT_MET if NOT_MET in outcomes else MET if MET in outcomes else OPEN
     on, largest, _ = max(bounds, key=lambda bound: bound[1])
     reached = f"the largest ε certified is {number(largest, 2)} (on {_ON.get(on, name(on))})"
     statement = {

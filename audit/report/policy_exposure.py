@@ -9,20 +9,13 @@ from typing import Any
 from audit.estimates.limits import fewest_degrees, widened_share
 from audit.report.exposure_section import ATTACKS, LOW
 from audit.report.policy import ExposureRules
-from audit.report.policy_result import MET, NOT_MET, OPEN, Result, at_most, gravest
+from audit.report.policy_result import NOT_MET, OPEN, Result, at_most, gravest
 from audit.report.words import Json, count, interval, joined, name, number, part
 
 _RATES = {
     "auc_at_most": ("auc", "AUC"),
     "balanced_accuracy_at_most": ("balanced_accuracy", "balanced accuracy"),
     "tpr_at_1_percent_fpr_at_most": (LOW, "true-positive rate at 1 % false positives"),
-}
-
-
-_PLACE = {
-    MET: "the largest upper limit",
-    NOT_MET: "the clearest excess",
-    OPEN: "the widest",
 }
 
 
@@ -55,7 +48,8 @@ def _result(
     shown = number(worst["value"])
     if worst["own"] is not None:
         shown += f" (95 % interval {interval(*worst['own'])})"
-    text = f"{words}, {_PLACE[outcome]} of {count(len(attacks))} attacks: "
+    place = "the clearest excess" if outcome == NOT_MET else "the largest upper limit"
+    text = f"{words}: {place} of {count(len(attacks))} attacks is that of "
     text += f"{_attack(worst['attack'])}, {shown}"
     if outcome == NOT_MET:
         text += f", at least {number(worst['low'])} corrected for all attacks"

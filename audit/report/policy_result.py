@@ -73,7 +73,10 @@ def at_most(low: float | None, high: float | None, threshold: float) -> Outcome:
 
 def gravest(outcomes: Sequence[Outcome]) -> Outcome:
     """*Not met* if any is, else *could not tell* if any is; of nothing it could not be told."""
-    return next((o for o in OUTCOMES if o in outcomes), OPEN)
+    for outcome in OUTCOMES:
+        if outcome in outcomes:
+            return outcome
+    return OPEN
 
 
 def exit_code(results: Sequence[Result]) -> int:
