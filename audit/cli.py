@@ -38,10 +38,11 @@ data_app = typer.Typer(help="What is built in, and what a file would become.", n
 app.add_typer(data_app, name="data")
 
 
-def _print_version(value: bool) -> None:
+def _print_version(value: bool) -> bool:
     if value:
         typer.echo(f"audit {__version__}")
         raise typer.Exit
+    return value
 
 
 @app.callback()

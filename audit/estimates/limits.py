@@ -23,11 +23,13 @@ import math
 
 from scipy import stats
 
+Number = float | int
+
 _TAIL = 0.025
 """One side of a 95 % interval."""
 
 
-def stretch(degrees: float, comparisons: int) -> float:
+def stretch(degrees: Number, comparisons: int) -> float:
     """How much longer a 95 % Student half-width gets, at 95 % for ``comparisons`` at once.
 
     Falls as ``degrees`` rise: with the fewest degrees an interval may have, it is long enough for
@@ -39,7 +41,7 @@ def stretch(degrees: float, comparisons: int) -> float:
     return many / one
 
 
-def fewest_degrees(*units: float) -> float:
+def fewest_degrees(*units: Number) -> Number:
     """The fewest degrees of freedom that a crossed interval over ``units`` (models, examples) has.
 
     Satterthwaite's never fall below those of the smallest term (``audit.estimates.crossed``).
@@ -48,8 +50,8 @@ def fewest_degrees(*units: float) -> float:
 
 
 def widened(
-    value: float, low: float, high: float, *, degrees: float, comparisons: int
-) -> tuple[float, float]:
+    value: Number, low: Number, high: Number, *, degrees: Number, comparisons: int
+) -> tuple[Number, Number]:
     """Limits that hold for ``comparisons`` estimates at once (Bonferroni), from 95 % ones.
 
     ``degrees``: of freedom, or fewer. Limits cut off at the end of the scale count as long as the
@@ -60,8 +62,8 @@ def widened(
 
 
 def widened_share(
-    value: float, low: float, high: float, *, degrees: float, comparisons: int
-) -> tuple[float, float]:
+    value: Number, low: Number, high: Number, *, degrees: Number, comparisons: int
+) -> tuple[Number, Number]:
     """The same for a share in [0, 1] whose limits are Student's on the logit scale or on its own.
 
     Which of the two was used is not stored, so the wider of both is taken. An end at 0 or 1 stays.
@@ -80,7 +82,7 @@ def widened_share(
     return max(0.0, min(plain[0], ends[0])), min(1.0, max(plain[1], ends[1]))
 
 
-def unseen_share(n: float) -> float:
+def unseen_share(n: Number) -> float:
     """Largest share of examples of which ``n`` examples may well contain none (97.5 %).
 
     (1 − w)ⁿ = 0.025, about 3.7 / n: the "rule of three" (Hanley & Lippman-Hand 1983) at this level.
@@ -89,7 +91,7 @@ def unseen_share(n: float) -> float:
     return 1 - _TAIL ** (1 / n) if n >= 1 else 1.0
 
 
-def upper_limit(value: float, high: float, n: float) -> float:
+def upper_limit(value: Number, high: Number, n: Number) -> Number:
     """Upper 97.5 % limit of a mean loss: Student's, or what ``n`` examples cannot exclude.
 
     If a share w of all examples were lost outright (loss 1) and none of them is among the ``n``,
@@ -98,5 +100,5 @@ def upper_limit(value: float, high: float, n: float) -> float:
     return max(high, value + (1 - value) * unseen_share(n))
 
 
-def _logit(share: float) -> float:
+def _logit(share: Number) -> float:
     return math.log(share / (1 - share))

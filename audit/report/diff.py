@@ -174,9 +174,10 @@ def _claims(
     old: Mapping[str, Any], new: Mapping[str, Any], arms: dict[str, str]
 ) -> Iterator[Change]:
     before, now = old["results"]["arms"], new["results"]["arms"]
-    for arm in claiming_arms(new):
+    claimed, claiming = claiming_arms(old), claiming_arms(new)
+    for arm in claiming:
         facts = now[arm]
-        if arm not in arms:
+        if arms.get(arm) not in claimed:
             yield Change("claims", f"claim of {name(arm)}", "new", new=_claim(facts))
             continue
         was = before[arms[arm]]
@@ -184,9 +185,12 @@ def _claims(
             yield from _number(symbol, arm, was.get(key), facts.get(key), larger_is_worse=True)
         for key, words in _NATIVE.items():
             yield from _number(words, arm, was.get(key), facts.get(key))
-    for arm in claiming_arms(old):
-        if arm not in arms.values():
-            yield Change("claims", f"claim of {name(arm)}", "gone", old=_claim(before[arm]))
+    kept = [arms.get(arm) for arm in claiming]
+    for arm in claimed:
+        if arm not in kept:
+            # Of an arm that is still there, a claim that is withdrawn.
+            kind: Kind = "worse" if arm in arms.values() else "gone"
+            yield Change("claims", f"claim of {name(arm)}", kind, old=_claim(before[arm]))
 
 
 def _number(

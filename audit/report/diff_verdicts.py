@@ -34,10 +34,12 @@ def verdict_changes(
         if was is None:
             # Diverged models are a finding only where there are some.
             failed = found["fails"] or ident.startswith(_DIVERGED)
-            kind: Kind = "worse" if failed else "new"
-            yield _change(ident, kind, None, found)
-        elif _decided(was) != _decided(found):
-            yield _change(ident, _direction(ident, was, found, private), was, found)
+            yield _change(ident, "worse" if failed else "new", None, found)
+            continue
+        # The same word may be worse: a loss shown where a gain was.
+        kind = _direction(ident, was, found, private)
+        if kind != "changed" or _decided(was) != _decided(found):
+            yield _change(ident, kind, was, found)
     for ident, was in before.items():
         if ident not in now:
             yield _gone(ident, was, new)

@@ -9,7 +9,7 @@ import difflib
 import tomllib
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from audit.errors import BadInput
 
@@ -52,13 +52,14 @@ class AccuracyRules(_Strict):
     groupings: Names | None = None
     smallest_group: int = Field(default=SMALLEST_GROUP, ge=3, le=1_000_000)
 
-    @field_validator("groupings", "smallest_group")
-    @classmethod
-    def _of_groups(cls, value: Any, info: ValidationInfo) -> Any:
-        rules = ("worst_group_loss_at_most", "equivalence_margin")
-        if all(info.data.get(rule) is None for rule in rules):
-            raise ValueError(f"has no effect without {' or '.join(rules)}")
-        return value
+    @model_validator(mode="after")
+    def _of_groups(self) -> AccuracyRules:
+        idle = self.worst_group_loss_at_most is None and self.equivalence_margin is None
+        for field in ("groupings", "smallest_group"):
+            if idle and field in self.model_fields_set:
+                rules = "worst_group_loss_at_most or equivalence_margin"
+                raise ValueError(f"{field} has no effect without {rules}")
+        return self
 
 
 class ExposureRules(_Strict):
