@@ -15,6 +15,8 @@ import typer
 
 from audit import __version__
 from audit.cli_calibrate import calibrate
+from audit.cli_check import check
+from audit.cli_diff import diff
 from audit.cli_estimate import estimate
 from audit.cli_options import Clusters, DataRoot, Label, Seed, Subgroups, TestFraction, names
 from audit.cli_plan import plan
@@ -36,10 +38,11 @@ data_app = typer.Typer(help="What is built in, and what a file would become.", n
 app.add_typer(data_app, name="data")
 
 
-def _print_version(value: bool) -> None:
+def _print_version(value: bool) -> bool:
     if value:
         typer.echo(f"audit {__version__}")
         raise typer.Exit
+    return value
 
 
 @app.callback()
@@ -80,6 +83,8 @@ def show(
 
 
 app.command()(estimate)
+app.command()(check)
+app.command()(diff)
 
 
 @data_app.command("list")

@@ -31,6 +31,15 @@ TestFraction = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Root of all random streams.")]
 
+ReportOrRun = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="RUN",
+        help="Run directory, or a report.json. Default: the newest run under runs/.",
+        show_default=False,
+    ),
+]
+
 
 def names(text: str | None) -> tuple[str, ...] | None:
     """The parts of a comma-separated option; None where it was not given."""

@@ -18,11 +18,13 @@ from audit.manifest import read_manifest
 from audit.report.comparing import Difference, differences, figures
 from audit.report.document import document, document_json
 from audit.report.inputs import ReportOptions
+from audit.report.schema import check_report
 from audit.report.words import Json
 from audit.reporting import report_inputs
 from audit.results import Results, differing_results
+from audit.reviewed import read_report
 from audit.showing import with_gallery
-from audit.store import Damaged, damaged_shards, read_json
+from audit.store import Damaged, damaged_shards
 from audit.stored_labels import labels_digest, read_labels
 from audit.stored_outputs import read_outputs
 
@@ -64,11 +66,11 @@ def verify(path: Path) -> Verification:
     Nothing is written. A damaged shard is read as it is, so that it shows which figures change.
 
     Raises:
-        BadInput: ``path`` is no finished run, holds no report or no labels, or an arm of it has
-            no shard that can be read.
+        BadInput: ``path`` is no finished run, holds no report or no labels, a report that is not
+            of this version, or an arm without a whole shard.
     """
     manifest = read_manifest(path)
-    stated = {name: read_json(path / name) for name in REPORTS if (path / name).exists()}
+    stated = {name: _stated(path / name) for name in REPORTS if (path / name).exists()}
     if not stated:
         raise BadInput(
             "run", str(path), "holds no report.json to verify", "Make it with `audit report`"
@@ -93,6 +95,12 @@ def verify(path: Path) -> Verification:
             changed = differences(contents, _made_again(path, contents, without))
             rest_on[name] = tuple(each.where for each in changed)
     return Verification(tuple(checks), compared, tuple(differ), rest_on)
+
+
+def _stated(file: Path) -> Json:
+    contents = read_report(file)
+    check_report(contents, file.name)
+    return contents
 
 
 def _estimated(path: Path, manifest: dict[str, Any], data: Dataset, damaged: Damaged) -> Results:

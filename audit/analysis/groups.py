@@ -254,6 +254,7 @@ def _disparity(
         "largest_subgroup": subgroup(found.largest),
         "largest_loss": found.largest_loss.to_json(),
         "equivalence_margin": found.equivalence_margin,
+        "equivalent_within": to_json_number(found.equivalent_within),
         "verdict": found.verdict,
         "smallest_detectable": to_json_number(found.smallest_detectable),
         "n_groups": found.n_groups,

@@ -20,7 +20,7 @@ from audit.estimates.corrections import max_statistic_p_values
 from audit.estimates.crossed import CrossedMeans, models_beyond_examples, rest_contrasts
 from audit.estimates.result import Estimate
 from audit.estimates.subgroups import SubgroupLoss, subgroup_loss
-from audit.estimates.trend import Verdict, paule_mandel, within_margin
+from audit.estimates.trend import Verdict, paule_mandel
 
 RELABELLINGS = 1999
 """Random relabellings; with the data as they are 2,000, so that the smallest p-value is 0.0005."""
@@ -37,7 +37,9 @@ class Disparity:
     weighted between-group sum of squares on ``q_degrees`` degrees, ``q_p_value`` by the same
     relabelling; ``tau``: spread of the true losses (Paule–Mandel). ``worst``: the clearest excess
     (smallest ``p_adjusted``), None under two subgroups with test examples; ``largest``: the
-    subgroup with the largest loss, often another, smaller one. ``detectable``: per subgroup, the
+    subgroup with the largest loss, often another, smaller one. ``equivalent_within``: the margin
+    beyond which the tests of equivalence pass for every subgroup, whatever ``equivalence_margin``;
+    NaN where a subgroup with test examples cannot be compared. ``detectable``: per subgroup, the
     excess that would be shown with 80 % power; ``smallest_detectable``: their median, what a
     typical subgroup must lose more to be noticed. ``n_groups`` of ``n_given`` subgroups have test
     examples.
@@ -58,6 +60,7 @@ class Disparity:
     largest: int | None
     largest_loss: Estimate
     equivalence_margin: float
+    equivalent_within: float
     verdict: Verdict
     detectable: Float64[np.ndarray, " groups"]
     smallest_detectable: float
@@ -113,7 +116,8 @@ def heterogeneity(
     known = np.isfinite(z)
     worst = int(np.nanargmax(z)) if known.sum() > 1 else None
     detectable = _detectable(error, null.z[:, known], alpha)
-    verdict = _verdict(difference, error, p_adjusted, margin, alpha)
+    within = _equivalent_within(difference, error, known, alpha)
+    verdict = _verdict(within, p_adjusted, margin, alpha)
     largest = int(np.nanargmax(loss.mean)) if n.any() else None
     return Disparity(
         loss=loss,
@@ -131,6 +135,7 @@ def heterogeneity(
         largest=largest,
         largest_loss=_estimate(loss, largest),
         equivalence_margin=margin,
+        equivalent_within=within,
         verdict=verdict,
         detectable=detectable,
         smallest_detectable=float(np.median(detectable[known])) if known.any() else float("nan"),
@@ -214,29 +219,30 @@ def _observed(
 
 
 def _verdict(
-    difference: CrossedMeans,
-    pooled_error: Float64[np.ndarray, " groups"],
-    p_adjusted: Float64[np.ndarray, " groups"],
-    margin: float,
-    alpha: float,
+    within: float, p_adjusted: Float64[np.ndarray, " groups"], margin: float, alpha: float
 ) -> Verdict:
     known = np.flatnonzero(np.isfinite(p_adjusted))
     if known.size < 2:
         return "too_few_groups"
     if (p_adjusted[known] <= alpha).any():
         return "shown"
-    within = all(
-        within_margin(
-            difference.mean[g],
-            # NaN without an error of its own: no comparison with NaN passes.
-            np.maximum(pooled_error[g], difference.standard_error[g]),
-            difference.degrees[g],
-            margin,
-            alpha,
-        )
-        for g in known
-    )
-    return "equivalent" if within and known.size == (difference.n > 0).sum() else "inconclusive"
+    # NaN is within no margin.
+    return "equivalent" if within < margin else "inconclusive"
+
+
+def _equivalent_within(
+    difference: CrossedMeans,
+    pooled_error: Float64[np.ndarray, " groups"],
+    known: Bool[np.ndarray, " groups"],
+    alpha: float,
+) -> float:
+    """The margin above which two one-sided tests pass for every subgroup with test examples."""
+    if known.sum() < 2 or known.sum() < (difference.n > 0).sum():
+        return float("nan")
+    # NaN without an error of its own, which the maximum keeps.
+    error = np.maximum(pooled_error, difference.standard_error)[known]
+    half = stats.t.ppf(1 - alpha, difference.degrees[known]) * error
+    return float((np.abs(difference.mean[known]) + half).max())
 
 
 def _detectable(

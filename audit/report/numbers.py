@@ -10,16 +10,13 @@ from audit.report.inputs import ReportInputs
 from audit.report.words import Json, finite
 
 _SUMMARY = (
-    "models",
-    "arms",
-    "trends",
-    "disparity",
-    "fairlearn",
-    "longtail",
-    "power",
-    "calibration",
+    *("models", "arms", "trends", "disparity", "fairlearn", "longtail"),
+    *("power", "calibration"),
 )
-_SOURCE = ("config_sha256", "seed", "created", "finished", "command_line", "versions", "status")
+_SOURCE = (
+    *("config_sha256", "seed", "created", "finished", "command_line", "versions", "status"),
+    *("model", "engine", "inclusion"),
+)
 
 
 def results(inputs: ReportInputs) -> Json:

@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from audit.errors import BadInput
-
-SCHEMA_VERSION = 2
+from audit.report.document import SCHEMA_VERSION
 
 
 class _Strict(BaseModel):
