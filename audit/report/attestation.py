@@ -19,7 +19,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from audit.errors import BadInput
-from audit.report.fields import BY_ID, FIELDS, LONGEST_STATEMENT, TABLES, Field, has_words
+from audit.report.fields import BY_ID, FIELDS, TABLES, Field, has_words
 from audit.report.words import arm_label, name, private_arms
 
 FILE_NAME = "attestation.toml"
@@ -172,10 +172,10 @@ def _text(value: object, field: Field, source_name: str) -> str | None:
         rule = f"of {name(source_name)} must be text in quotes, not {_kind(value)}"
         raise BadInput(field.id, _brief(value), rule, f'Write {field.key} = "…"')
     text = value.strip()
-    if len(text) > LONGEST_STATEMENT:
+    if len(text) > field.longest:
         raise BadInput(
             field.id, text,
-            f"of {name(source_name)} has {len(text):,} characters, at most {LONGEST_STATEMENT:,} "
+            f"of {name(source_name)} has {len(text):,} characters, at most {field.longest:,} "
             "are shown",
             "Shorten it, and name the document where the rest stands",
         )  # fmt: skip

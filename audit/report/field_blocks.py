@@ -160,15 +160,12 @@ def is_stated(ident: str, inputs: ReportInputs) -> bool:
 def unstated_words(inputs: ReportInputs) -> str:
     """How much of what only people can say was said, for page one."""
     missing, asked = len(not_stated(inputs)), len(FIELDS)
-    what = "what only people can say (purpose, legal basis, who is affected, why this ε, sign-off)"
+    what = "only people can make (purpose, legal basis, who is affected, why this ε, sign-off)"
     if not missing:
-        return (
-            f"Whether {what} is true: all {count(asked)} statements were made by people, and this "
-            "tool checked none of them."
-        )
+        return f"Whether the {count(asked)} statements that {what} are true: nobody checked them."
     return (
-        f"{count(missing)} of {count(asked)} statements on {what} are NOT STATED; the last section "
-        "lists them. Without them this is no complete compliance document."
+        f"{count(missing)} of {count(asked)} statements that {what} are NOT STATED; the last "
+        "section lists them. Without them this is no complete compliance document."
     )
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 CLAIM, SUBGROUPS, PROVENANCE = "claim", "subgroups", "provenance"
 GOVERNANCE, SIGNOFF = "crosswalk", "summary"
-LONGEST_STATEMENT = 5000
-"""Characters of one statement."""
+LONGEST_STATEMENT, LONGEST_SIGNED = 5000, 200
+"""Characters of one statement, and of one on page one, which has to stay one page."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,10 @@ class Field:
     @property
     def key(self) -> str:
         return self.id.partition(".")[2]
+
+    @property
+    def longest(self) -> int:
+        return LONGEST_SIGNED if self.section == SIGNOFF else LONGEST_STATEMENT
 
 
 FIELDS: tuple[Field, ...] = (

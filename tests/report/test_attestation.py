@@ -163,6 +163,7 @@ def test_what_is_no_text_is_refused() -> None:
 def test_long_texts_and_control_characters_are_refused() -> None:
     assert read(f"[claim]\nplain = '{'x' * 5000}'").statements == {"claim.plain": "x" * 5000}
     assert "has 5,001 characters, at most 5,000" in refused(f"[claim]\nplain = '{'x' * 5001}'")
+    assert "has 201 characters, at most 200" in refused(f"[signoff]\nrole = '{'x' * 201}'")
     assert "has the control character U+0000" in refused('[claim]\nplain = "a\\u0000b"')
     assert "U+001B" in refused('[claim]\nplain = "\\u001b[31m"')
     kept = read('[claim]\nplain = """\none\n\ttwo\u202e"""').statements["claim.plain"]
