@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +25,7 @@ from audit.training.device.padded import PaddedData
 from audit.training.draws import device_minibatches, device_noise, form_for, replay
 from audit.training.engines import choose_engine
 from audit.training.evaluation import evaluate_cohort
+from audit.training.gradient_canaries import PlantedCanaries
 from audit.training.models import Mlp, Model
 from audit.training.network import Network
 
@@ -30,6 +34,8 @@ STANDARD = Arm("standard", 0.2, 40, 20.0, 0.1, 0.9, 1e-3)
 DP = Arm("dp-2", 0.2, 40, 20.0, 0.5, 0.5, 0.0, clip_norm=1.0, noise_multiplier=1.1)
 ARMS = [STANDARD, DP, replace(DP, momentum=0.0)]
 NAMES = ["standard", "dp", "dp without momentum"]
+WITH_CANARIES = [*ARMS, replace(DP, canaries=30)]
+WITH_NAMES = [*NAMES, "dp with canaries"]
 MLP = Mlp((12, 40, 24, 4), "relu")
 NETWORKS = [Network("cnn", (1, 16, 16), 4), Network("resnet", (3, 8, 8), 4)]
 
@@ -82,24 +88,50 @@ def test_cuda_graphs_repeat_the_steps(arm: Arm):
     torch.testing.assert_close(plain, captured, rtol=1e-5, atol=1e-6)
 
 
-def test_a_step_never_waits_for_the_gpu():
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        x, y = problem(MLP)
-        torch.cuda.set_sync_debug_mode("default")
-        data = PaddedData.of(MLP, MLP.prepare(x, gpu()), torch.from_numpy(y).to(gpu()))
-        theta = torch.from_numpy(MLP.initial(0, 0))[None].to(gpu())
-        index = torch.randint(0, 201, (1, 16)).to(gpu())
-        for arm in ARMS:
-            made = DeviceEnsemble(MLP, theta, arm)
-            noise = device_noise(MLP, arm, range(1), 0, gpu()) if made.noise is not None else None
-            torch.cuda.set_sync_debug_mode("error")
-            if noise is not None and made.noise is not None:
-                noise.fill(made.noise)
-            made.step_padded(data, index)
+@contextmanager
+def no_waiting() -> Iterator[None]:
+    """Whatever waits for the device raises."""
+    with warnings.catch_warnings():
+        # Said by PyTorch whenever this mode is set: it does not see every wait.
+        warnings.filterwarnings("ignore", "Synchronization debug mode", UserWarning)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            yield
+        finally:
             torch.cuda.set_sync_debug_mode("default")
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_waiting_is_noticed():
+    values = torch.ones(3, device=gpu())
+    with pytest.raises(RuntimeError, match="synchronizing"), no_waiting():
+        float(values.sum())
+
+
+@pytest.mark.parametrize("arm", WITH_CANARIES, ids=WITH_NAMES)
+def test_a_step_never_waits_for_the_gpu(arm: Arm):
+    x, y = problem(MLP)
+    data = PaddedData.of(MLP, MLP.prepare(x, gpu()), torch.from_numpy(y).to(gpu()))
+    theta = torch.from_numpy(MLP.initial(0, 0))[None].to(gpu())
+    index = torch.randint(0, 201, (1, 16)).to(gpu())
+    made = DeviceEnsemble(MLP, theta, arm)
+    noise = device_noise(MLP, arm, range(1), 0, gpu()) if made.noise is not None else None
+    canaries = None
+    if arm.canaries:
+        canaries = PlantedCanaries(MLP, arm, range(1), seed=0, device=gpu())
+        canaries.start(made.theta)
+
+    def step() -> None:
+        if noise is not None and made.noise is not None:
+            noise.fill(made.noise)
+            if canaries is not None:
+                canaries.add(made.noise)
+        made.step_padded(data, index)
+        if canaries is not None:
+            canaries.observe(made.theta)
+
+    step()  # the first of a block fetches what the block draws
+    with no_waiting():
+        step()
 
 
 def test_minibatches_are_binomial_and_inside_their_subset():
@@ -178,7 +210,7 @@ def training_data(model: Model) -> TrainingData:
     return TrainingData(x[:200], y[:200], x[200:], y[200:], shape)
 
 
-@pytest.mark.parametrize("arm", ARMS, ids=NAMES)
+@pytest.mark.parametrize("arm", WITH_CANARIES, ids=WITH_NAMES)
 @pytest.mark.parametrize("model", [MLP, NETWORKS[0]], ids=["mlp", "cnn"])
 def test_the_cross_check_of_a_cohort_holds(model: Model, arm: Arm):
     found = train_cohort(task(model, arm, 4, "cuda"), training_data(model)).cross_check
