@@ -276,7 +276,7 @@ def check(model: Model, arm: Arm, problem: Problem) -> None:
 
 
 def profile(model: Model, arm: Arm, problem: Problem, models: int) -> None:
-    """Where ten steps of a cohort spend their time."""
+    """Where ten steps of a cohort spend their time, once products are rounded."""
     train, _ = problem.on_device(model)
     member = membership(problem.n, range(models), p=P, design="poisson", seed=SEED)
     kinds = [torch.profiler.ProfilerActivity.CPU]
@@ -284,11 +284,23 @@ def profile(model: Model, arm: Arm, problem: Problem, models: int) -> None:
     if problem.device.type == "cuda":
         kinds.append(torch.profiler.ProfilerActivity.CUDA)
         sort = "self_cuda_time_total"
-    short = replace(arm, steps=10)
-    with torch.profiler.profile(activities=kinds) as profiler:
-        train_ensemble(model, short, *train, member, range(models), seed=SEED, form="device")
-        finish(problem.device)
-    print(profiler.key_averages().table(sort_by=sort, row_limit=25))
+    first = EARLY_STEPS + 5
+    short = replace(arm, steps=first + 10)
+    profiler = torch.profiler.profile(activities=kinds)
+
+    def begun(done: int, theta: Tensor) -> None:
+        del theta
+        if done == first:
+            finish(problem.device)
+            profiler.start()
+
+    train_ensemble(
+        model, short, *train, member, range(models), seed=SEED, form="device", on_step=begun
+    )
+    finish(problem.device)
+    profiler.stop()
+    print(f"{arm.name}: ten steps of {models} models")
+    print(profiler.key_averages().table(sort_by=sort, row_limit=25, max_name_column_width=90))
 
 
 def estimate(readings: list[Reading]) -> None:
