@@ -11,7 +11,9 @@ initialisation on the host, training, evaluation and the transfer of the answers
 - ``cnn``: the private arm of configs/mnist-cnn.toml at ε = 3, with its test accuracy;
 - ``loop``: one model at a time on the same GPU, of the study's network: plain PyTorch and Opacus
   (hooks and ghost clipping), ``--loop-steps`` of their steps, scaled to a whole training;
-- ``check``: the live cross-check of one model per arm; ``profile``: kernels of ten steps.
+- ``check``: the live cross-check of one model per arm; ``check-cnn`` and ``check-resnet``: of the
+  CNN, and of the ResNet that configs/cifar10.toml trains, here on MNIST;
+- ``profile``: kernels of ten steps;
 - ``estimates``: memorization and influence of the standard models, on the host.
 
 Needs numpy, scipy, jaxtyping, pydantic and torch; ``loop`` and the cross-check of private arms need
@@ -115,6 +117,7 @@ def arm_of(config: str, table: str, n: int, noise: float | None, steps: int | No
         weight_decay=found.get("weight_decay", 0.0),
         clip_norm=found.get("clip_norm"),
         noise_multiplier=multiplier,
+        augmentation=tuple(found.get("augmentation", ())),
     )
 
 
@@ -353,7 +356,8 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     options = parser.parse_args()
     device, studies = torch.device(options.device), options.studies.split(",")
-    known = {"standard", "dp", "cnn", "loop", "check", "profile", "estimates"}
+    known = {"standard", "dp", "cnn", "loop", "profile", "estimates"}
+    known |= {"check", "check-cnn", "check-resnet"}
     if unknown := set(studies) - known:
         parser.error(
             f"unknown studies {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}"
@@ -392,6 +396,11 @@ def main() -> None:
             check(mlp, arm(table), problem)
         if "profile" in studies:
             profile(mlp, arm(table), problem, options.cohort or 500)
+    for name, of in (("cnn", "mnist-cnn"), ("resnet", "cifar10")):
+        for table in tables.values():
+            if f"check-{name}" in studies:
+                checked = arm_of(of, table, n, options.cnn_noise, options.steps)
+                check(Network(name, (1, 28, 28), 10), checked, problem)
     if "loop" in studies:
         whole = {table: arm(table, None) for table in tables.values()}
         loops(mlp, whole, problem, options.loop_steps, options.rounds)

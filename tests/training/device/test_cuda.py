@@ -22,7 +22,7 @@ from audit.training.device.graphs import cuda_capture
 from audit.training.device.memory import cohort_on_device, free_bytes
 from audit.training.device.networks import PaddedFunctional, PaddedNetwork
 from audit.training.device.padded import PaddedData
-from audit.training.device.precision import TF32_ROUNDING, Precision
+from audit.training.device.precision import Precision
 from audit.training.draws import device_minibatches, device_noise, form_for, replay
 from audit.training.engines import choose_engine
 from audit.training.evaluation import evaluate_cohort
@@ -94,19 +94,19 @@ def differences(model: Model, one: torch.Tensor, other: torch.Tensor) -> list[fl
 def test_steps_on_a_gpu_are_those_of_the_same_program_on_a_cpu(kind: Any, model: Model, arm: Arm):
     here, there = (trained(kind, model, arm, device) for device in (torch.device("cpu"), gpu()))
     _, middle, largest = differences(model, there, here)
-    assert middle < 1e-4
+    assert middle < 1e-5
     # A unit near 0 may change sides: so far a CPU's float32 is from its float64, now and then.
     assert largest < 1e-2
 
 
 @pytest.mark.parametrize(("kind", "model"), [(DeviceEnsemble, WIDE), *PROGRAMS[1:]])
 def test_products_are_rounded_where_that_is_asked_for(kind: Any, model: Model):
-    """What the bound on exact products above would catch."""
+    """What the bound on exact products above would catch. A ResNet of five steps amplifies it."""
     exact = trained(kind, model, STANDARD, gpu())
     rounded = trained(kind, model, STANDARD, gpu(), precision="tf32")
     _, middle, largest = differences(model, rounded, exact)
-    assert middle > 2e-4
-    assert largest < 64 * TF32_ROUNDING
+    assert middle > 5e-5
+    assert largest < 0.5
 
 
 @pytest.mark.parametrize("arm", ARMS, ids=NAMES)
