@@ -11,7 +11,9 @@ initialisation on the host, training, evaluation and the transfer of the answers
 - ``cnn``: the private arm of configs/mnist-cnn.toml at ε = 3, with its test accuracy;
 - ``loop``: one model at a time on the same GPU, of the study's network: plain PyTorch and Opacus
   (hooks and ghost clipping), ``--loop-steps`` of their steps, scaled to a whole training;
-- ``check``: the live cross-check of one model per arm; ``profile``: kernels of ten steps.
+- ``check``: the live cross-check of one model per arm; ``check-cnn`` and ``check-resnet``: of the
+  CNN, and of the ResNet that configs/cifar10.toml trains, here on MNIST;
+- ``profile``: kernels of ten steps;
 - ``estimates``: memorization and influence of the standard models, on the host.
 
 Needs numpy, scipy, jaxtyping, pydantic and torch; ``loop`` and the cross-check of private arms need
@@ -115,6 +117,7 @@ def arm_of(config: str, table: str, n: int, noise: float | None, steps: int | No
         weight_decay=found.get("weight_decay", 0.0),
         clip_norm=found.get("clip_norm"),
         noise_multiplier=multiplier,
+        augmentation=tuple(found.get("augmentation", ())),
     )
 
 
@@ -276,7 +279,7 @@ def check(model: Model, arm: Arm, problem: Problem) -> None:
 
 
 def profile(model: Model, arm: Arm, problem: Problem, models: int) -> None:
-    """Where ten steps of a cohort spend their time."""
+    """Where ten steps of a cohort spend their time, once products are rounded."""
     train, _ = problem.on_device(model)
     member = membership(problem.n, range(models), p=P, design="poisson", seed=SEED)
     kinds = [torch.profiler.ProfilerActivity.CPU]
@@ -284,11 +287,23 @@ def profile(model: Model, arm: Arm, problem: Problem, models: int) -> None:
     if problem.device.type == "cuda":
         kinds.append(torch.profiler.ProfilerActivity.CUDA)
         sort = "self_cuda_time_total"
-    short = replace(arm, steps=10)
-    with torch.profiler.profile(activities=kinds) as profiler:
-        train_ensemble(model, short, *train, member, range(models), seed=SEED, form="device")
-        finish(problem.device)
-    print(profiler.key_averages().table(sort_by=sort, row_limit=25))
+    first = EARLY_STEPS + 5
+    short = replace(arm, steps=first + 10)
+    profiler = torch.profiler.profile(activities=kinds)
+
+    def begun(done: int, theta: Tensor) -> None:
+        del theta
+        if done == first:
+            finish(problem.device)
+            profiler.start()
+
+    train_ensemble(
+        model, short, *train, member, range(models), seed=SEED, form="device", on_step=begun
+    )
+    finish(problem.device)
+    profiler.stop()
+    print(f"{arm.name}: ten steps of {models} models")
+    print(profiler.key_averages().table(sort_by=sort, row_limit=25, max_name_column_width=90))
 
 
 def estimate(readings: list[Reading]) -> None:
@@ -341,7 +356,8 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     options = parser.parse_args()
     device, studies = torch.device(options.device), options.studies.split(",")
-    known = {"standard", "dp", "cnn", "loop", "check", "profile", "estimates"}
+    known = {"standard", "dp", "cnn", "loop", "profile", "estimates"}
+    known |= {"check", "check-cnn", "check-resnet"}
     if unknown := set(studies) - known:
         parser.error(
             f"unknown studies {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}"
@@ -380,6 +396,11 @@ def main() -> None:
             check(mlp, arm(table), problem)
         if "profile" in studies:
             profile(mlp, arm(table), problem, options.cohort or 500)
+    for name, of in (("cnn", "mnist-cnn"), ("resnet", "cifar10")):
+        for table in tables.values():
+            if f"check-{name}" in studies:
+                checked = arm_of(of, table, n, options.cnn_noise, options.steps)
+                check(Network(name, (1, 28, 28), 10), checked, problem)
     if "loop" in studies:
         whole = {table: arm(table, None) for table in tables.values()}
         loops(mlp, whole, problem, options.loop_steps, options.rounds)

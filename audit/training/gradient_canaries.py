@@ -187,7 +187,9 @@ class PlantedCanaries:
         self._signs = step_signs(arm, seed=seed)
         self._device = device
         self._steps = self._selections(models, seed)
-        self._size = scale * recipe(arm).clipped(LENGTH * arm.clip_norm, arm.clip_norm)
+        size = scale * recipe(arm).clipped(LENGTH * arm.clip_norm, arm.clip_norm)
+        # On the device: a number from the host would have to be waited for in every step.
+        self._sizes = torch.tensor([-size, size], device=device)
         self._chosen = torch.zeros(len(models), arm.canaries, device=device)
         self._total, self._llr = torch.zeros_like(self._chosen), torch.zeros_like(self._chosen)
         self._done = 0
@@ -207,9 +209,8 @@ class PlantedCanaries:
         """Add the clipped gradients of the canaries in this step's minibatch to its ``noise``
         [models, ≥ parameters], in place."""
         rows, canaries = next(self._steps)
-        sign = float(self._signs[self._done])
-        self._chosen.zero_()
-        self._chosen[rows, canaries] = sign * self._size
+        size = self._sizes[int(self._signs[self._done] > 0)]
+        self._chosen.zero_().index_put_((rows, canaries), size)
         self._directions.add(noise, self._chosen)
 
     def observe(self, theta: Tensor) -> None:
@@ -259,18 +260,23 @@ class PlantedCanaries:
         return CanaryScores(self.coins, self._total.cpu().numpy(), self._llr.cpu().numpy())
 
     def _selections(self, models: range, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Per step: which canaries of which model (its row) are in the minibatch."""
+        """Per step: which canaries of which model (its row) are in the minibatch. They come to the
+        device a block of steps at a time."""
         purpose = Purpose.CANARY_MINIBATCHES
         blocks = recipe(self.arm).minibatches(
             self.coins, models, self.arm, seed=seed, purpose=purpose
         )
-        rows = np.arange(len(models))
         for block in blocks:
-            for canaries, sizes in block.steps():
-                yield (
-                    torch.from_numpy(np.repeat(rows, sizes)).to(self._device),
-                    torch.from_numpy(canaries).to(self._device),
-                )
+            steps = len(block.sizes)
+            rows = np.repeat(np.tile(np.arange(len(models)), steps), block.sizes.ravel())
+            lengths = block.sizes.sum(axis=1).tolist()
+            yield from zip(
+                *(
+                    torch.from_numpy(values).to(self._device).split(lengths)
+                    for values in (rows, block.examples)
+                ),
+                strict=True,
+            )
 
 
 def _log_likelihood_ratio(x: Tensor, q: float, variance: Tensor) -> Tensor:

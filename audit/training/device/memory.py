@@ -65,8 +65,9 @@ def cohort_on_device(
 
 
 def is_launch_bound(model: Model, arm: Arm, models: int) -> bool:
-    """Whether launching a step's kernels takes about as long as the kernels do: it moves less
-    memory than a GPU does in the time of some dozens of launches (about 0.1 ms)."""
+    """Whether launching a step's kernels takes longer than the kernels do. On an H100 launching
+    takes 0.3 to 0.5 ms; steps that move more memory than this gain little (benchmarks/RESULTS.md).
+    """
     width = arm.expected_batch_size
     units = sum(model.widths) if isinstance(model, Mlp) else 0
-    return models * 4 * (7 * model.parameters + 8 * width * units) < 2**28
+    return models * 4 * (7 * model.parameters + 8 * width * units) < 2**29

@@ -73,7 +73,10 @@ class PaddedNetwork(CohortState):
             delta = torch.softmax(logits.detach(), dim=1)
             delta.scatter_add_(1, labels[:, None], delta.new_full((1, 1), -1.0).expand(len(x), 1))
             delta.masked_fill_(padding[:, None], 0.0)
-            logits.backward(delta if private else delta.mul_(1 / arm.expected_batch_size))
+            # In this thread: autograd's own has no CUDA context yet when a layer's product comes
+            # first, and PyTorch warns.
+            with torch.autograd.set_multithreading_enabled(False):
+                logits.backward(delta if private else delta.mul_(1 / arm.expected_batch_size))
         with products("float32" if private else self.precision):
             self._program.add_gradients(self._factors() if private else None, rows)
 

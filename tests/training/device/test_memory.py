@@ -51,7 +51,8 @@ def test_the_hungriest_arm_decides():
 def test_small_cohorts_are_bound_by_launches_and_large_ones_by_memory():
     assert is_launch_bound(MODEL, STANDARD, 200)
     assert is_launch_bound(Mlp((64, 32, 10)), replace(STANDARD, expected_batch_size=96.0), 200)
-    assert not is_launch_bound(LARGE, STUDY, 500)
+    assert is_launch_bound(LARGE, STUDY, 20)
+    assert not is_launch_bound(LARGE, STUDY, 40)
 
 
 N = 120
