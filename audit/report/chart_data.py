@@ -47,15 +47,16 @@ def histogram_range(mem: Float[np.ndarray, " n"]) -> tuple[float, float]:
     return round(max(-1.0, low), 10), 1.0
 
 
-def plane(rows: pd.DataFrame) -> Json:
+def plane(rows: pd.DataFrame, *, whole_cells: bool = False) -> Json:
     """The p_out–p_in plane of one arm: counts per cell, and the regions the bounds allow.
 
     ``cells``: x, y (lower corners), count, level 0–4. ``bounds``: for e^ε and for the trade-off
     curve the highest p_in allowed at each p_out (``upper``), and the lowest (``lower``), which is
     the same curve with in and out exchanged (both bounds are symmetric in the two, method §4).
+    ``whole_cells``: they begin at the edge of a cell instead of at the lowest p_out observed.
     """
     known = rows_known(rows, "p_in", "p_out")
-    x, y = (_bin(values(known, column), PLANE_BINS) for column in ("p_out", "p_in"))
+    x, y = (bin_of(values(known, column), PLANE_BINS) for column in ("p_out", "p_in"))
     counts = np.bincount(x * PLANE_BINS + y, minlength=PLANE_BINS**2)
     cells = [
         {
@@ -69,24 +70,25 @@ def plane(rows: pd.DataFrame) -> Json:
     return {
         "bins": PLANE_BINS,
         "cells": cells,
-        "bounds": {k: _limits(known, k) for k in ("bound", "tradeoff_bound")},
+        "bounds": {k: _limits(known, k, whole_cells) for k in ("bound", "tradeoff_bound")},
         "undefined": len(rows) - len(known),
     }
 
 
-def _bin(share: Float[np.ndarray, " n"], bins: int) -> Int[np.ndarray, " n"]:
+def bin_of(share: Float[np.ndarray, " n"], bins: int) -> Int[np.ndarray, " n"]:
     """Index of the bin of each share; 1 belongs to the last (guarded as in ``histogram``)."""
     return np.minimum((share * bins + 1e-9).astype(int), bins - 1)
 
 
-def _limits(known: pd.DataFrame, column: str) -> dict[str, list[Json]]:
+def _limits(known: pd.DataFrame, column: str, whole_cells: bool) -> dict[str, list[Json]]:
     """The upper and lower limit of p_in over the observed p_out; empty without a curve."""
     curve = rows_known(known, column)
-    x, first = np.unique(values(curve, "p_out"), return_index=True)
+    x, index = np.unique(values(curve, "p_out"), return_index=True)
     if len(x) < 2:
         return {"upper": [], "lower": []}
-    upper = values(curve, column)[first]
-    grid = np.linspace(x[0], 1, CURVE_POINTS)
+    upper = values(curve, column)[index]
+    first = math.ceil(x[0] * PLANE_BINS) / PLANE_BINS if whole_cells else x[0]
+    grid = np.linspace(first, 1, CURVE_POINTS)
     limit = np.interp(grid, np.append(x, 1.0), np.append(upper, 1.0))
     pairs = [(round(float(g), 4), round(float(u), 4)) for g, u in zip(grid, limit, strict=True)]
     return {
@@ -98,7 +100,7 @@ def _limits(known: pd.DataFrame, column: str) -> dict[str, list[Json]]:
 def bands(rows: pd.DataFrame) -> list[Json]:
     """The plane in ten bands of p_out: how many examples, how high p_in goes, how many above."""
     known = rows_known(rows, "p_in", "p_out")
-    band = _bin(values(known, "p_out"), BANDS)
+    band = bin_of(values(known, "p_out"), BANDS)
     p_in, bound, tradeoff = (values(known, c) for c in ("p_in", "bound", "tradeoff_bound"))
     found = []
     for b in np.unique(band):

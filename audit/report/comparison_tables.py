@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from audit.report.blocks import NUMBER, TEXT, table
+from audit.report.disclosure.words import WITHHELD, Withheld, unless_withheld, withheld_rows
 from audit.report.subgroup_findings import NULL, is_loss, outcome_words, slope_words
 from audit.report.verdicts import LABELS
 from audit.report.words import (
@@ -74,20 +75,23 @@ def _equal_losses(run: Mapping[str, Any], disparity: Sequence[Mapping[str, Any]]
     rows = []
     for d in disparity:
         excess = d.get("worst_minus_rest")
-        rows.append([
-            name(d["grouping"]),
-            arm_label(d["arm"], run),
+        worst = [
             name(d.get("worst_subgroup") or "–"),
             shown(part(d.get("worst_loss"), "value")),
             shown(part(excess, "value")),
             interval(part(excess, "low"), part(excess, "high"), 100.0, 1),
             bare_p(d.get("worst_p_adjusted")),
-            _largest(d),
+        ]
+        rows.append([
+            name(d["grouping"]),
+            arm_label(d["arm"], run),
+            *(unless_withheld(d, "worst_subgroup", cell) for cell in worst),
+            unless_withheld(d, "largest_subgroup", _largest(d)),
             number(d.get("cochran_q"), 1),
             bare_p(d.get("q_p_value")),
             shown(d.get("tau")),
             shown(d.get("equivalence_margin")),
-            shown(d.get("smallest_detectable")),
+            unless_withheld(d, "smallest_detectable", shown(d.get("smallest_detectable"))),
             LABELS[d["verdict"]][0],
         ])  # fmt: skip
     columns = [("Grouping", TEXT), ("Arm", TEXT), ("Clearest excess", TEXT), ("Its loss", NUMBER)]
@@ -118,14 +122,17 @@ def _largest(d: Mapping[str, Any]) -> str:
     return f"{name(d.get('largest_subgroup'))}: {shown} ({ends}; n = {count(part(loss, 'n'))})"
 
 
-def rate_tables(run: Mapping[str, Any], summary: Mapping[str, Any], full: bool) -> list[Json]:
+def rate_tables(
+    run: Mapping[str, Any], summary: Mapping[str, Any], full: bool, withheld: Withheld
+) -> list[Json]:
     """fairlearn's point values, with every subgroup's rate in the full report."""
     entries = [e for e in summary.get("fairlearn") or [] if "by_group" in e or "value" in e]
     if not entries:
         return []
     rows = [[
         name(e["grouping"]), arm_label(e["arm"], run), name(str(e["metric"]).replace("_", " ")),
-        number(e.get("value", e.get("difference"))), number(e["ratio"]) if "ratio" in e else "–",
+        unless_withheld(e, "difference", number(e.get("value", e.get("difference")))),
+        unless_withheld(e, "ratio", number(e["ratio"])) if "ratio" in e else "–",
     ] for e in entries]  # fmt: skip
     columns = [("Grouping", TEXT), ("Arm", TEXT), ("Rate", TEXT)]
     columns += [("Largest difference", NUMBER), ("Smallest ratio", NUMBER)]
@@ -133,10 +140,17 @@ def rate_tables(run: Mapping[str, Any], summary: Mapping[str, Any], full: bool) 
         "Point values as fairlearn computes them, so that anyone can reproduce them; they carry no "
         "interval, and differences between small subgroups are mostly chance."
     )
+    if any(e.get("of_shown") for e in entries):
+        note += (
+            " Where subgroups are withheld, over those that are shown. Rates among test examples "
+            "of one class are left out here: how many these are in a subgroup is not known."
+        )
     blocks = [table("Rates by subgroup (fairlearn)", columns, rows, note)]
     for e in entries if full else []:
         if by_group := e.get("by_group"):
-            cells = [[name(g), number(v)] for g, v in by_group.items()]
+            hidden = e.get("unanimous", ())
+            cells = [[name(g), WITHHELD if g in hidden else number(v)] for g, v in by_group.items()]
+            cells += withheld_rows(withheld, e["grouping"], 2)
             title = f"{str(e['metric']).replace('_', ' ').capitalize()} by “{name(e['grouping'])}”"
             columns = [("Subgroup", TEXT), ("Rate", NUMBER)]
             blocks.append(table(f"{title}, {arm_label(e['arm'], run)}", columns, cells))

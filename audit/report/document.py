@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from audit.errors import BadInput
+from audit.report.disclosure.profile import public
 from audit.report.field_blocks import signoff, unstated_words
 from audit.report.fields import FIELDS
 from audit.report.findings import findings
@@ -54,6 +55,8 @@ def document(inputs: ReportInputs, options: ReportOptions | None = None) -> Json
     """
     options = options or ReportOptions()
     _check_examples(inputs, options)
+    if options.profile == "public":
+        inputs = public(inputs)
     run, summary, subgroups = inputs.run, inputs.summary, inputs.subgroups
     found = findings(summary, run)
     main = main_grouping(subgroups)
@@ -70,7 +73,13 @@ def document(inputs: ReportInputs, options: ReportOptions | None = None) -> Json
         "incomplete": run.get("status") != "complete",
         "page_one": {
             **page_one(
-                run, summary, found, main, unstated_words(inputs), shows_records=options.examples
+                run,
+                summary,
+                found,
+                main,
+                unstated_words(inputs),
+                shows_records=options.examples,
+                public=options.profile == "public",
             ),
             "signoff": signoff(inputs),
         },
@@ -91,7 +100,7 @@ def document(inputs: ReportInputs, options: ReportOptions | None = None) -> Json
 
 
 def _check_examples(inputs: ReportInputs, options: ReportOptions) -> None:
-    if options.examples and options.profile == "public":
+    if options.profile == "public" and (options.examples or inputs.gallery is not None):
         raise BadInput(
             "examples",
             True,

@@ -10,6 +10,7 @@ import pandas as pd
 from audit.report import chart_data
 from audit.report.blocks import NUMBER, TEXT, chart, figure, section, table, text
 from audit.report.colours import PRIVATE
+from audit.report.disclosure.words import Withheld, not_drawn, withheld_note, withheld_rows
 from audit.report.frames import records, rows_of
 from audit.report.subgroup_section import main_grouping
 from audit.report.subgroup_tables import MOST_ROWS, WORST
@@ -27,12 +28,19 @@ from audit.report.words import (
     private_arms,
 )
 
+TITLE = "Who is exposed without privacy, and who pays for it"
+
 
 def exposed_section(
-    run: Mapping[str, Any], summary: Mapping[str, Any], subgroups: pd.DataFrame
+    run: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    subgroups: pd.DataFrame,
+    withheld: Withheld,
 ) -> Json | None:
     """Memorization without privacy beside accuracy loss with it, over the main grouping."""
     arms, main = private_arms(summary, run), main_grouping(subgroups)
+    if main is None and withheld and has_loss(summary, run):
+        return section("exposed", TITLE, [text("Every subgroup is withheld in this profile.")])
     if main is None or not has_loss(summary, run):
         return None
     rows = rows_of(subgroups, "grouping", main)
@@ -54,14 +62,15 @@ def exposed_section(
             f"Each point is a subgroup by “{name(main)}”: to the right, memorized more without "
             f"privacy; higher, losing more with it ({label}). Diamonds: the rarest third. "
             f"Subgroups not drawn for want of test examples: {count(data['left_out'])}."
+            f"{not_drawn(withheld, main)}"
         )
         blocks.append(
-            figure([drawn] if data["points"] else [], caption, _exposed(rows, arm, label))
+            figure([drawn] if data["points"] else [], caption, _exposed(rows, arm, label, withheld))
         )
-    return section("exposed", "Who is exposed without privacy, and who pays for it", blocks)
+    return section("exposed", TITLE, blocks)
 
 
-def _exposed(rows: pd.DataFrame, arm: str, label: str) -> Json:
+def _exposed(rows: pd.DataFrame, arm: str, label: str, withheld: Withheld) -> Json:
     ordered = rows.sort_values(f"mem_{STANDARD}", ascending=False, kind="stable")
     keep = ordered if len(ordered) <= MOST_ROWS else ordered.head(WORST)
     cells = []
@@ -82,4 +91,7 @@ def _exposed(rows: pd.DataFrame, arm: str, label: str) -> Json:
     note = "Most memorized first; intervals of memorization resample models."
     if left:
         note += f" {count(left)} less memorized subgroups are left out here."
+    grouping = rows.grouping.iloc[0]
+    cells += withheld_rows(withheld, grouping, len(columns))
+    note += withheld_note(withheld, grouping)
     return table(f"Exposure and loss, {label}", columns, cells, note)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from audit.report.blocks import NUMBER, TEXT, chart, figure, section, table, text
 from audit.report.colours import STANDARD
+from audit.report.disclosure.words import Withheld, withheld_note, withheld_rows
 from audit.report.frames import records, rows_of
 from audit.report.subgroup_section import main_grouping
 from audit.report.subgroup_tables import MOST_ROWS, SMALL, WORST
@@ -57,7 +58,10 @@ def not_attacked(summary: Mapping[str, Any]) -> str:
 
 
 def exposure_section(
-    run: Mapping[str, Any], summary: Mapping[str, Any], subgroups: pd.DataFrame
+    run: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    subgroups: pd.DataFrame,
+    withheld: Withheld,
 ) -> Json | None:
     """Attacks on every arm, their ROC curves, and exposure by subgroup; None without attacks."""
     arms = attacked(summary)
@@ -75,7 +79,7 @@ def exposure_section(
     main = main_grouping(subgroups)
     if main is not None:
         rows = rows_of(subgroups, "grouping", main)
-        blocks.append(_by_subgroup(run, rows, list(arms)))
+        blocks.append(_by_subgroup(run, rows, list(arms), withheld))
     return section("attacks", "Who was in the training data?", blocks)
 
 
@@ -174,7 +178,9 @@ def _curve(arm: str, run: Mapping[str, Any], exposure: Mapping[str, Any]) -> Jso
     return {"name": arm_label(arm, run), "private": private, "points": points}
 
 
-def _by_subgroup(run: Mapping[str, Any], rows: pd.DataFrame, arms: list[str]) -> Json:
+def _by_subgroup(
+    run: Mapping[str, Any], rows: pd.DataFrame, arms: list[str], withheld: Withheld
+) -> Json:
     first = arms[0]
     ordered = rows.sort_values(f"exposure_{first}", ascending=False, kind="stable")
     keep = ordered if len(ordered) <= MOST_ROWS else ordered.head(WORST)
@@ -202,8 +208,10 @@ def _by_subgroup(run: Mapping[str, Any], rows: pd.DataFrame, arms: list[str]) ->
     )
     if left := len(ordered) - len(keep):
         note += f" {count(left)} less exposed subgroups are left out here."
-    caption = f"Exposure by “{name(rows.grouping.iloc[0])}”, most exposed first"
-    return table(caption, columns, cells, note)
+    grouping = rows.grouping.iloc[0]
+    cells += withheld_rows(withheld, grouping, len(columns))
+    caption = f"Exposure by “{name(grouping)}”, most exposed first"
+    return table(caption, columns, cells, note + withheld_note(withheld, grouping))
 
 
 def _cell(row: Mapping[Any, Any], column: str, unit: str) -> str:

@@ -71,6 +71,8 @@ def influence_section(
     )
     tables = (_pairs(rows_of(influence, "arm", a), arm_label(a, run), note) for a in arms)
     blocks += [t for t in tables if t]
+    if influence.empty and any(i.get("pairs_reported") for i in arms.values()):
+        blocks.append(text("Single pairs are not shown in this profile."))
     return section(
         "influence", "Test examples carried by single training examples", [*blocks, *gallery]
     )

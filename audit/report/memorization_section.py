@@ -19,6 +19,8 @@ from audit.report.claim_findings import (
     models_needed,
 )
 from audit.report.colours import arm_colour
+from audit.report.disclosure import pictures, rounding
+from audit.report.disclosure.words import WITHHELD
 from audit.report.frames import rows_of, values
 from audit.report.words import (
     Json,
@@ -41,10 +43,14 @@ def memorization_section(
     run: Mapping[str, Any],
     summary: Mapping[str, Any],
     examples: pd.DataFrame,
+    fewest: int,
     gallery: Sequence[Json] = (),
 ) -> Json:
     """Estimates per arm, histograms with the caps, the p_out–p_in plane, the exact test; at the
-    end ``gallery``."""
+    end ``gallery``.
+
+    ``fewest``: examples that a bin of a picture must hold (1, or more in the public profile).
+    """
     rows = {arm: rows_of(examples, "arm", arm) for arm in summary["arms"]}
     introduction = text(
         "Memorization of an example is p_in − p_out: how often models label it correctly when it "
@@ -56,9 +62,9 @@ def memorization_section(
         if is_swap(run)
         else "",
     )
-    blocks = [introduction, _estimates(run, summary), _histograms(run, summary, rows)]
+    blocks = [introduction, _estimates(run, summary), _histograms(run, summary, rows, fewest)]
     blocks += [
-        _plane(arm, run, arm_rows, curve=has_curve(summary["arms"][arm]))
+        _plane(arm, run, arm_rows, fewest, curve=has_curve(summary["arms"][arm]))
         for arm, arm_rows in rows.items()
     ]
     return section(
@@ -111,11 +117,19 @@ def _caps(arm: str, summary: Mapping[str, Any]) -> list[Json]:
 
 
 def _histograms(
-    run: Mapping[str, Any], summary: Mapping[str, Any], rows: Mapping[str, pd.DataFrame]
+    run: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    rows: Mapping[str, pd.DataFrame],
+    fewest: int,
 ) -> Json:
     mem = {arm: values(arm_rows, "mem") for arm, arm_rows in rows.items()}
     low, high = chart_data.histogram_range(np.concatenate([*mem.values()]))
     data = {arm: chart_data.histogram(x, low, high) for arm, x in mem.items()}
+    merged = ""
+    if fewest > 1:
+        drawn = pictures.histograms(list(mem.values()), low, high, fewest)
+        data = dict(zip(mem, drawn, strict=True))
+        merged = f" Bins are merged until each holds no example or {fewest} and more; {_ROUNDED}."
     charts = []
     for arm in rows:
         title = f"Memorization in {arm_label(arm, run)}"
@@ -138,7 +152,7 @@ def _histograms(
         f"How many training examples are memorized how much. {_caps_words(run, summary)} Single "
         "estimates scatter around 0 by chance.",
         table("Training examples by memorization", columns, bins,
-              "Empty bins are left out. “Not estimable”: in every model or in none."),
+              f"Empty bins are left out. “Not estimable”: in every model or in none.{merged}"),
     )  # fmt: skip
 
 
@@ -168,7 +182,14 @@ def _asked(run: Mapping[str, Any]) -> str:
     return f"a claim of ε = {general((run.get('judged_by') or {}).get('epsilon'))}"
 
 
-def _plane(arm: str, run: Mapping[str, Any], rows: pd.DataFrame, *, curve: bool) -> Json:
+_ROUNDED = f"counts are multiples of {rounding.COUNTS}"
+
+
+def _plane(
+    arm: str, run: Mapping[str, Any], rows: pd.DataFrame, fewest: int, *, curve: bool
+) -> Json:
+    public = fewest > 1
+    data = pictures.plane(rows, fewest) if public else chart_data.plane(rows)
     label = arm_label(arm, run)
     own = run["arms"].get(arm, {}).get("kind") == "dp"
     forbids = "what the claim forbids" if own or curve else f"what {_asked(run)} would forbid"
@@ -182,19 +203,24 @@ def _plane(arm: str, run: Mapping[str, Any], rows: pd.DataFrame, *, curve: bool)
         f"With against without each example, {label}",
         "Share of models right with the example against the share right without it, in cells of "
         f"0.05, with the limits of e^ε{' and of the trade-off curve' if curve else ''}",
-        chart_data.plane(rows),
+        data,
         arm_colour(arm, run),
     )
-    bands = chart_data.bands(rows)
-    undefined = len(rows) - sum(b["n"] for b in bands)
+    bands = pictures.bands(rows, fewest) if public else chart_data.bands(rows)
     cells = [
         [
             f"{number(b['from'], 1)} to {number(b['to'], 1)}",
             count(b["n"]),
             number(b["median"], 2),
-            number(b["max"], 2),
-            "no curve" if b["above_tradeoff"] is None else count(b["above_tradeoff"]),
-            count(b["above_bound"]),
+            *(
+                [WITHHELD] * 3
+                if public
+                else [
+                    number(b["max"], 2),
+                    "no curve" if b["above_tradeoff"] is None else count(b["above_tradeoff"]),
+                    count(b["above_bound"]),
+                ]
+            ),
         ]
         for b in bands
     ]
@@ -204,16 +230,30 @@ def _plane(arm: str, run: Mapping[str, Any], rows: pd.DataFrame, *, curve: bool)
         [drawn],
         f"{label.capitalize()}: each square is a cell of examples, larger and darker where there "
         f"are more. On the diagonal an example makes no difference to its own label. Shaded: "
-        f"{forbids}{limits}. Points beyond a line can be chance; the test below decides.",
+        f"{forbids}{limits}. Points beyond a line can be chance; the test below decides."
+        + (
+            f" Cells of fewer than {fewest} examples are left out, in all about "
+            f"{count(data['left_out'])} examples."
+            if public
+            else ""
+        ),
         table(
             f"p_in by band of p_out, {label}",
             columns,
             cells,
             "“Above” counts point estimates beyond the limit, before any test; near p_out = 1 one "
             "model more or less is enough to lie there. "
-            f"Not estimable (in every model or in none) and not in the table: {count(undefined)}.",
+            "Not estimable (in every model or in none) and not in the table: "
+            f"{count(data['undefined'])}."
+            + (f" Withheld: what is of single examples; {_ROUNDED}." if public else ""),
         ),
     )
+
+
+def _numbers(result: Mapping[str, Any]) -> str:
+    if result.get("n_refuted") and result.get("witnesses", ()) is None:
+        return WITHHELD
+    return ", ".join(str(i) for i in result.get("witnesses") or []) or "none"
 
 
 def _shown_power(power: object) -> str:
@@ -235,7 +275,7 @@ _TEST_ROWS: tuple[tuple[str, Callable[[Json, Json, Json], str]], ...] = (
     ("Examples that refute it", lambda r, _, __: count(r.get("n_refuted"))),
     (
         "Their numbers (at most ten)",
-        lambda r, _, __: ", ".join(str(i) for i in r.get("witnesses") or []) or "none",
+        lambda r, _, __: _numbers(r),
     ),
     (
         "Power to find one memorized as ordinary training memorizes (p_in .99, p_out .01)",

@@ -28,6 +28,8 @@ def for_disparity(
     entry: Mapping[str, Any], summary: Mapping[str, Any], run: Mapping[str, Any]
 ) -> str:
     """What would show the clearest excess of a subgroup, were it as large as it was estimated."""
+    if "worst_loss" in entry.get("withheld", ()):
+        return "the internal report says it: the subgroup is withheld in this profile"
     groups, n_test = entry.get("n_groups"), (run.get("data") or {}).get("n_test")
     excess = part(entry.get("worst_minus_rest"), "value")
     own = part(entry.get("worst_loss"), "n")

@@ -11,6 +11,7 @@ from typing import Any
 
 from audit.report.brought import ANSWERS_ALONE, AS_STATED, is_brought, not_verified
 from audit.report.check_findings import is_learner, is_reference
+from audit.report.disclosure.words import REVEALS_PUBLIC
 from audit.report.epsilon_findings import CANARIES, canary_entry
 from audit.report.exposure_section import attacked, not_attacked
 from audit.report.findings import CLAIM
@@ -52,12 +53,13 @@ def page_one(
     unstated: str,
     *,
     shows_records: bool = False,
+    public: bool = False,
 ) -> Json:
     """Headline, plain answers, verdict cards, and what the report does not cover.
 
     ``main``: the main grouping; the subgroup findings of others stay on the later pages.
     ``unstated``: how much of what only people can say nobody said. ``shows_records``: whether there
-    are galleries of single training examples.
+    are galleries of single training examples. ``public``: for the public profile.
     """
     cards = [f for f in found if f["id"].startswith(_CARDS) or f["fails"]]
     return {
@@ -67,18 +69,26 @@ def page_one(
         "cards": [{**f, "label": label(f)} for f in cards],
         "who_loses": _who_loses(run, summary, found, main),
         "not_covered": [*_not_covered(run, summary, main), unstated],
-        "reveals": (
-            "This report was computed from the training data without privacy protection: its "
-            "memorization scores say something about single training examples. "
-            + (
-                "It shows training records themselves, as images or rows, with what models "
-                "memorized of them. "
-                if shows_records
-                else "It shows no training record, but examples are named by number. "
-            )
-            + "Treat it as internal."
-        ),
+        "reveals": f"{_REVEALS} {_what_it_shows(shows_records, public)}",
     }
+
+
+_REVEALS = (
+    "This report was computed from the training data without privacy protection: its memorization "
+    "scores say something about single training examples."
+)
+
+
+def _what_it_shows(records: bool, public: bool) -> str:
+    if public:
+        return REVEALS_PUBLIC
+    shown = (
+        "It shows training records themselves, as images or rows, with what models memorized of "
+        "them."
+        if records
+        else "It shows no training record, but examples are named by number."
+    )
+    return f"{shown} Treat it as internal."
 
 
 def _headline(
@@ -299,7 +309,13 @@ def _no_loss(run: Mapping[str, Any], summary: Mapping[str, Any], main: str | Non
             "Test accuracy and influence on test examples: not estimated (no test outputs)."
         )
     if main is None:
-        said.append("Subgroups: nothing was estimated by subgroup, because no groups were given.")
+        grouped = (run.get("data") or {}).get("groupings")
+        why = (
+            "nothing is shown by subgroup: every one is withheld in this profile."
+            if grouped
+            else "nothing was estimated by subgroup, because no groups were given."
+        )
+        said.append(f"Subgroups: {why}")
     return said
 
 

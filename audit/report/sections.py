@@ -7,6 +7,8 @@ from collections.abc import Callable
 from audit.report.blocks import NUMBER, TEXT, heading, section, table, text
 from audit.report.claim_section import claim_section
 from audit.report.crosswalk_section import crosswalk_section
+from audit.report.disclosure.suppression import FEWEST
+from audit.report.disclosure.words import WITHHELD
 from audit.report.epsilon_section import epsilon_section
 from audit.report.exposed_section import exposed_section
 from audit.report.exposure_section import exposure_section, not_attacked
@@ -38,14 +40,21 @@ SUMMARY_NUMBER = "1"
 def sections(inputs: ReportInputs, options: ReportOptions, found: list[Json]) -> list[Json]:
     """Sections 2 to 10 and the appendix of findings (the glossary, B, is the template's)."""
     run, summary, subgroups = inputs.run, inputs.summary, inputs.subgroups
+    fewest = FEWEST if options.profile == "public" else 1
     made = {
         "claim": claim_section(run, summary),
         "memorization": memorization_section(
-            run, summary, inputs.examples, memorization_gallery(inputs) if options.examples else []
+            run,
+            summary,
+            inputs.examples,
+            fewest,
+            memorization_gallery(inputs) if options.examples else [],
         ),
         "exposure": _attacks(inputs),
-        "subgroups": subgroup_section(run, summary, subgroups, options.full_subgroups),
-        "exposed": exposed_section(run, summary, subgroups),
+        "subgroups": subgroup_section(
+            run, summary, subgroups, options.full_subgroups, inputs.withheld
+        ),
+        "exposed": exposed_section(run, summary, subgroups, inputs.withheld),
         "influence": influence_section(
             run, summary, inputs.influence, influence_gallery(inputs) if options.examples else []
         ),
@@ -89,7 +98,7 @@ def _attacks(inputs: ReportInputs) -> Json:
     """Attack exposure, empirical ε and power: three parts of one section."""
     run, summary = inputs.run, inputs.summary
     parts: tuple[Callable[[], Json | None], ...] = (
-        lambda: exposure_section(run, summary, inputs.subgroups),
+        lambda: exposure_section(run, summary, inputs.subgroups, inputs.withheld),
         lambda: epsilon_section(run, summary),
         lambda: power_section(run, summary),
     )
@@ -107,6 +116,8 @@ def _all_findings(found: list[Json]) -> Json:
     rows = []
     for f in found:
         shown = not_estimable(f["n"]) if f["value"] is None else general(f["value"], 4)
+        if f.get("withheld"):
+            shown = WITHHELD
         if f["low"] is not None:
             shown += f" ({interval(f['low'], f['high'])})"
         rows.append([

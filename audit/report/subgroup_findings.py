@@ -128,7 +128,8 @@ def _disparity(
     verdict, grouping = entry["verdict"], name(entry["grouping"])
     label, margin = arm_words(entry["arm"], run), entry.get("equivalence_margin")
     worst = _worst_words(entry)
-    if entry.get("worst_subgroup") is None:
+    kept_back = "worst_subgroup" in entry.get("withheld", ())
+    if entry.get("worst_subgroup") is None and not kept_back:
         text = f"Losses by “{grouping}” under {label} could not be compared."
         verdict = verdict if verdict in _UNDECIDED else "inconclusive"
     elif verdict == "shown":
@@ -159,6 +160,7 @@ def _disparity(
         threshold=margin,
         inconclusive=verdict in _UNDECIDED,
         needed=needed.for_disparity(entry, summary, run) if verdict in _UNDECIDED else None,
+        withheld=kept_back,
     )
 
 
@@ -170,12 +172,17 @@ def _worst_words(entry: Mapping[str, Any]) -> str:
     excess, p = entry.get("worst_minus_rest"), entry.get("worst_p_adjusted")
     alone = finite(p) and p <= _ALPHA  # pyright: ignore[reportOptionalOperand]
     worst, largest = entry.get("worst_subgroup"), entry.get("largest_subgroup")
+    gone = entry.get("withheld", ())
+    if "worst_subgroup" in gone:
+        return "The clearest excess is that of a subgroup that this profile withholds."
     text = (
         f"The clearest excess: “{name(worst)}” ({_test_examples(entry.get('worst_loss'))}) loses "
         f"{points(part(entry.get('worst_loss'), 'value'))}, {points(part(excess, 'value'))} more "
         f"than the rest ({_interval_words(excess)}; {p_value(p)} corrected for having picked "
         f"it among {groups_words(entry)}{'' if alone else ': it may be chance'})."
     )
+    if "largest_subgroup" in gone:
+        return f"{text} The largest loss is that of a subgroup that this profile withholds."
     if largest is None or largest == worst:
         return text
     loss = entry.get("largest_loss")

@@ -12,6 +12,7 @@ from audit.report.blocks import chart, figure, heading, section, text
 from audit.report.brought import is_brought
 from audit.report.colours import PRIVATE
 from audit.report.comparison_tables import comparison_tables, rate_tables
+from audit.report.disclosure.words import RULE, Withheld, not_drawn, withheld_table
 from audit.report.frames import rows_of
 from audit.report.subgroup_tables import WORST, alone_table, frequency_table, groups_table
 from audit.report.words import (
@@ -25,6 +26,7 @@ from audit.report.words import (
     private_arms,
 )
 
+TITLE = "Accuracy by subgroup and frequency"
 MOST_DRAWN = 60
 # Kinds a user asked for come first: who names columns wants to read about them.
 _PREFERENCE = ("crossing", "column", "subpopulation", "class")
@@ -48,14 +50,40 @@ def main_grouping(subgroups: pd.DataFrame) -> str | None:
 
 
 def subgroup_section(
-    run: Mapping[str, Any], summary: Mapping[str, Any], subgroups: pd.DataFrame, full: bool
+    run: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    subgroups: pd.DataFrame,
+    full: bool,
+    withheld: Withheld,
 ) -> Json | None:
-    """Loss by subgroup and frequency; ``full``: every subgroup of every grouping."""
-    arms, main = private_arms(summary, run), main_grouping(subgroups)
-    if main is None:
+    """Loss by subgroup and frequency; ``full``: every subgroup of every grouping.
+
+    ``withheld``: subgroups by grouping that are not in ``subgroups`` (public profile).
+    """
+    main = main_grouping(subgroups)
+    if main is None and not withheld:
         return None
-    if not has_loss(summary, run):
-        return _without_loss(run, summary, subgroups, main, full)
+    if main is None:
+        why = f"Every subgroup of every grouping is withheld: {RULE}."
+        blocks = [text(why), *comparison_tables(run, summary)]
+    elif has_loss(summary, run):
+        blocks = _with_loss(run, summary, subgroups, main, full, withheld)
+    else:
+        blocks = _without_loss(run, summary, subgroups, main, full, withheld)
+    if withheld:
+        blocks.append(withheld_table(withheld))
+    return section("subgroups", TITLE, blocks)
+
+
+def _with_loss(
+    run: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    subgroups: pd.DataFrame,
+    main: str,
+    full: bool,
+    withheld: Withheld,
+) -> list[Json]:
+    arms = private_arms(summary, run)
     more = f"The pictures show “{name(main)}”; audit report --subgroups shows every grouping."
     blocks = [
         text(
@@ -71,11 +99,10 @@ def subgroup_section(
         rows = rows_of(subgroups, "grouping", grouping)
         blocks.append(heading(f"By “{name(grouping)}”"))
         for arm in arms:
-            blocks += _grouping(run, summary, rows, arm, full)
+            blocks += _grouping(run, summary, rows, arm, full, withheld)
     if not full:
         blocks += [b for arm in arms if (b := frequency_table(run, subgroups, main, arm))]
-    blocks += rate_tables(run, summary, full)
-    return section("subgroups", "Accuracy by subgroup and frequency", blocks)
+    return blocks + rate_tables(run, summary, full, withheld)
 
 
 def _without_loss(
@@ -84,8 +111,9 @@ def _without_loss(
     subgroups: pd.DataFrame,
     main: str,
     full: bool,
-) -> Json:
-    """The section where there are no two arms to compare: accuracy and memorization by subgroup."""
+    withheld: Withheld,
+) -> list[Json]:
+    """Where there are no two arms to compare: accuracy and memorization by subgroup."""
     missing = no_loss_because(summary, run)
     more = f"The table shows “{name(main)}”; audit report --subgroups shows every grouping."
     blocks = [
@@ -98,9 +126,9 @@ def _without_loss(
     blocks += comparison_tables(run, summary)
     for grouping in _groupings(subgroups) if full else [main]:
         rows = rows_of(subgroups, "grouping", grouping)
-        blocks += [alone_table(rows, arm, arm_label(arm, run), full) for arm in summary["arms"]]
-    blocks += rate_tables(run, summary, full)
-    return section("subgroups", "Accuracy by subgroup and frequency", blocks)
+        for arm in summary["arms"]:
+            blocks.append(alone_table(rows, arm, arm_label(arm, run), full, withheld))
+    return blocks + rate_tables(run, summary, full, withheld)
 
 
 def _groupings(subgroups: pd.DataFrame) -> list[str]:
@@ -108,7 +136,12 @@ def _groupings(subgroups: pd.DataFrame) -> list[str]:
 
 
 def _grouping(
-    run: Mapping[str, Any], summary: Mapping[str, Any], rows: pd.DataFrame, arm: str, full: bool
+    run: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    rows: pd.DataFrame,
+    arm: str,
+    full: bool,
+    withheld: Withheld,
 ) -> list[Json]:
     grouping, label = str(rows.grouping.iloc[0]), arm_label(arm, run)
     fitted = (t for t in summary.get("trends") or [] if t["grouping"] == grouping)
@@ -140,8 +173,9 @@ def _grouping(
         f"more test examples), and for the {count(forest['shown'])} of {count(forest['of'])} "
         "subgroups that lose most (solid tick: no loss; dotted tick: the overall loss). "
         f"{line}Not drawn for want of test examples: {count(data['left_out'])}, in the table."
+        f"{not_drawn(withheld, grouping, ' and the fitted line')}"
     )
-    return [figure(charts, caption, groups_table(rows, arm, label, full), wide=True)]
+    return [figure(charts, caption, groups_table(rows, arm, label, full, withheld), wide=True)]
 
 
 def _in_points(e: Mapping[str, Any] | None) -> float | None:

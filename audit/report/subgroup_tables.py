@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from audit.report.blocks import NUMBER, TEXT, table
+from audit.report.disclosure.words import WITHHELD, Withheld, withheld_note, withheld_rows
 from audit.report.frames import records, rows_of
 from audit.report.words import (
     STANDARD,
@@ -33,7 +34,8 @@ _SMALL_NOTE = (
 )
 
 
-def groups_table(rows: pd.DataFrame, arm: str, label: str, full: bool) -> Json:
+def groups_table(rows: pd.DataFrame, arm: str, label: str, full: bool, withheld: Withheld) -> Json:
+    """Loss of every subgroup under ``arm``; subgroups that are withheld come last, by name."""
     loss = f"loss_{arm}"
     ordered = rows.sort_values(loss, ascending=False, kind="stable", na_position="last")
     keep = ordered if full or len(ordered) <= MOST_ROWS else ordered.head(WORST)
@@ -52,11 +54,13 @@ def groups_table(rows: pd.DataFrame, arm: str, label: str, full: bool) -> Json:
     if left:
         note += f" {count(left)} further subgroups that lose less, or are not estimable, are left "
         note += "out here: audit report --subgroups shows all."
+    grouping = rows.grouping.iloc[0]
+    cells = [_group_cells(r, arm) for r in records(keep)]
     return table(
-        f"Subgroups by “{name(rows.grouping.iloc[0])}”, {label}, largest loss first",
+        f"Subgroups by “{name(grouping)}”, {label}, largest loss first",
         columns,
-        [_group_cells(r, arm) for r in records(keep)],
-        note,
+        cells + withheld_rows(withheld, grouping, len(columns)),
+        note + withheld_note(withheld, grouping),
     )
 
 
@@ -68,7 +72,7 @@ def _group_cells(row: Mapping[Any, Any], arm: str) -> list[str]:
     if not finite(loss):
         missing = not_estimable(n_test)
         return [*first, missing, missing, missing, "–", "–", "–"]
-    p = row.get(f"loss_{arm}_p_holm")
+    p, multiplicity = row.get(f"loss_{arm}_p_holm"), row.get(f"multiplicity_{arm}")
     return [
         *first,
         estimate(_limits(row, f"accuracy_{STANDARD}", n_test), "percent"),
@@ -76,11 +80,11 @@ def _group_cells(row: Mapping[Any, Any], arm: str) -> list[str]:
         number(100 * loss, 1),
         interval(row[f"loss_{arm}_low"], row[f"loss_{arm}_high"], 100.0, 1),
         bare_p(p),
-        number(row.get(f"multiplicity_{arm}"), 2),
+        number(multiplicity, 2) if finite(multiplicity) else WITHHELD,
     ]
 
 
-def alone_table(rows: pd.DataFrame, arm: str, label: str, full: bool) -> Json:
+def alone_table(rows: pd.DataFrame, arm: str, label: str, full: bool, withheld: Withheld) -> Json:
     """Accuracy and memorization of each subgroup in one arm, the most memorized first."""
     mem, accuracy = f"mem_{arm}", f"accuracy_{arm}"
     ordered = rows.sort_values(mem, ascending=False, kind="stable", na_position="last")
@@ -105,11 +109,12 @@ def alone_table(rows: pd.DataFrame, arm: str, label: str, full: bool) -> Json:
     if left := len(ordered) - len(keep):
         note += f" {count(left)} further subgroups are left out here: audit report --subgroups "
         note += "shows all."
+    grouping = rows.grouping.iloc[0]
     return table(
-        f"Subgroups by “{name(rows.grouping.iloc[0])}”, {label}, most memorized first",
+        f"Subgroups by “{name(grouping)}”, {label}, most memorized first",
         columns,
-        cells,
-        note,
+        cells + withheld_rows(withheld, grouping, len(columns)),
+        note + withheld_note(withheld, grouping),
     )
 
 

@@ -49,15 +49,17 @@ def finding(
     fails: bool = False,
     inconclusive: bool = False,
     needed: str | None = None,
+    withheld: bool = False,
 ) -> Json:
     """One finding as plain JSON; its number is ``estimate`` (value, low, high, n).
 
     ``needed``: what it would take to decide an open question, or why that cannot be said.
+    ``withheld``: the number is kept back in this profile, which is not "not estimable".
     """
     if verdict not in LABELS:
         raise ValueError(f"verdict = {verdict!r}: not one of {sorted(LABELS)}")
     n = part(estimate, "n")
-    return {
+    made = {
         "id": ident,
         "question": question,
         "statement": statement,
@@ -72,6 +74,7 @@ def finding(
         "inconclusive": inconclusive,
         "needed": needed,
     }
+    return {**made, "withheld": True} if withheld else made
 
 
 def with_needed(found: Mapping[str, Any]) -> str:

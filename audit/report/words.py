@@ -17,6 +17,7 @@ STANDARD = "standard"
 LONGEST_NAME = 80
 NO_INTERVAL = "no interval"
 _MINUS = "\u2212"
+_UNITS = {"number": "", "percent": " %", "points": " points"}
 # Joiners that real names need (Persian, Hindi, emoji); every other invisible character is spelled.
 _JOINERS = frozenset("\u200c\u200d")
 
@@ -110,12 +111,15 @@ def estimate(e: Mapping[str, Any] | None, unit: str = "number", digits: int | No
     """An estimate with its interval: "96.8 % (96.1 to 97.4)".
 
     ``unit``: "number" | "percent" | "points". ``e`` has value, low, high, n (see
-    ``audit.estimates.result.Estimate``); undefined → "not estimable (n=…)".
+    ``audit.estimates.result.Estimate``); undefined → "not estimable (n=…)". Without a value but
+    with both limits (a unanimous rate of the public profile): the interval, "97.1 to 100.0 %".
     """
-    if not e or not finite(e.get("value")):
-        return not_estimable((e or {}).get("n"))
     scale = 1.0 if unit == "number" else 100.0
     digits = (3 if unit == "number" else 1) if digits is None else digits
+    if not e or not finite(e.get("value")):
+        if e and finite(e.get("low")) and finite(e.get("high")):
+            return interval(e["low"], e["high"], scale, digits) + _UNITS[unit]
+        return not_estimable((e or {}).get("n"))
     write = {"number": number, "percent": percent, "points": points}[unit]
     text = write(e["value"], digits)
     if not finite(e.get("low")) and not finite(e.get("high")):

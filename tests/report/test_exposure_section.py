@@ -12,7 +12,7 @@ from tests.report.test_sections import tables
 
 
 def test_every_attack_stands_with_every_arm_and_the_claim_beside_it(quiet: Run) -> None:
-    found = tables(exposure_section(quiet.run, quiet.summary, quiet.subgroups))["Attacks"]
+    found = tables(exposure_section(quiet.run, quiet.summary, quiet.subgroups, {}))["Attacks"]
     assert [row[:2] for row in found["rows"]] == [
         [attack, arm]
         for attack in ("LiRA, online", "One threshold for all")
@@ -25,7 +25,7 @@ def test_every_attack_stands_with_every_arm_and_the_claim_beside_it(quiet: Run) 
 
 
 def test_the_words_say_what_a_coin_would_do(quiet: Run) -> None:
-    said = " ".join(strings(exposure_section(quiet.run, quiet.summary, quiet.subgroups)))
+    said = " ".join(strings(exposure_section(quiet.run, quiet.summary, quiet.subgroups, {})))
     assert "is right in 56.3 % (56.0 to 56.6) of cases, a coin in 50 %" in said
     assert "finds 7.2 % (7.0 to 7.3) of the members; a coin finds 1 %" in said
     page = quiet.document()
@@ -38,7 +38,7 @@ def test_without_attacks_page_one_says_why(quiet: Run) -> None:
     run = copy.deepcopy(quiet)
     for arm, result in run.summary["arms"].items():
         result["exposure"] = {"attack": None, "why_not": f"{HOSTILE[0]} of {arm}"}
-    assert exposure_section(run.run, run.summary, run.subgroups) is None
+    assert exposure_section(run.run, run.summary, run.subgroups, {}) is None
     page = run.document()
     [item] = [i for i in page["page_one"]["not_covered"] if i.startswith("Attacks")]
     assert "not run (" in item
@@ -70,7 +70,7 @@ def test_undefined_rates_are_said_and_names_are_text(hostile: Run) -> None:
     for result in run.summary["arms"].values():
         for key in ("auc", "balanced_accuracy", "tpr_at_0.01"):
             result["exposure"][key] = {"value": None, "low": None, "high": None, "n": 1}
-    said = " ".join(strings(exposure_section(run.run, run.summary, run.subgroups)))
+    said = " ".join(strings(exposure_section(run.run, run.summary, run.subgroups, {})))
     assert "cannot be judged (too few models or scores)" in said
     assert "\\u202e" in said
     assert all(f["verdict"] == "inconclusive" for f in exposures(run.summary, run.run))

@@ -26,7 +26,7 @@ def tables(section: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
 
 def exact_test(run: Run) -> dict[str, list[str]]:
     """Cells of the test's table by row, one per arm."""
-    rows = tables(memorization_section(run.run, run.summary, run.examples))[TEST]["rows"]
+    rows = tables(memorization_section(run.run, run.summary, run.examples, 1))[TEST]["rows"]
     return {row[0]: row[1:] for row in rows}
 
 
@@ -51,7 +51,7 @@ def test_every_epsilon_between_in_and_out_is_labelled_under_fixed(quiet: Run) ->
     [curve] = [c for c in tables(claim) if c.startswith("Privacy curve")]
     assert curve.endswith("between in and out")
     assert "twice the ε claimed" in " ".join(
-        strings(memorization_section(run.run, run.summary, run.examples))
+        strings(memorization_section(run.run, run.summary, run.examples, 1))
     )
 
 
@@ -66,7 +66,7 @@ def test_the_curve_shows_the_epsilon_that_it_is_about() -> None:
 
 def test_nothing_is_labelled_so_where_add_and_remove_is_tested(quiet: Run) -> None:
     section = claim_section(quiet.run, quiet.summary)
-    memorization = memorization_section(quiet.run, quiet.summary, quiet.examples)
+    memorization = memorization_section(quiet.run, quiet.summary, quiet.examples, 1)
     said = " ".join([*strings(section), *strings(memorization)])
     assert "between in and out" not in said
     assert "ε certified by the worst example (lower bound, 95 %)" in exact_test(quiet)
@@ -97,7 +97,7 @@ def test_both_families_and_diverged_models_are_in_the_test_table(quiet: Run) -> 
     cells = exact_test(run)
     assert row(cells, "Of these, diverged") == ["0", "4"]
     assert row(cells, "Beyond the trade-off curve by more than chance, in either direction")
-    section = memorization_section(run.run, run.summary, run.examples)
+    section = memorization_section(run.run, run.summary, run.examples, 1)
     assert "Two families of tests" in tables(section)[TEST]["note"]
 
 

@@ -1,0 +1,133 @@
+"""The comparisons between subgroups in summary.json as the public profile may see them. PURE.
+
+Where a grouping has withheld subgroups, a comparison over all of them could be solved for what is
+withheld: the level and the centre of a trend are means over all counts, an extreme difference or
+the smallest detectable one is that of a particular, mostly the smallest, subgroup. Such numbers
+are taken out, and the entry says so (``withheld``: its keys that are null for that reason).
+Verdicts, slopes and p-values rest on all subgroups and stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from audit.report.disclosure import rounding
+from audit.report.frames import records
+from audit.report.words import Json, finite
+
+Withheld = Mapping[str, Sequence[str]]
+_WORST = ("worst_subgroup", "worst_loss", "worst_minus_rest", "worst_p_adjusted")
+_LARGEST = ("largest_subgroup", "largest_loss")
+# Their denominators are test examples of one class in a subgroup, which nothing here counts.
+_BY_CLASS = ("true_positive_rate", "false_positive_rate", "equalized_odds")
+
+
+def comparisons(summary: Mapping[str, Any], withheld: Withheld, published: pd.DataFrame) -> Json:
+    """The parts of ``summary`` about subgroups; ``published``: the rows of the public profile."""
+    power = summary.get("power") or {}
+    found = {
+        "trends": [_trend(t, withheld) for t in summary.get("trends") or []],
+        "disparity": [_disparity(d, withheld) for d in summary.get("disparity") or []],
+        "fairlearn": _rates(summary.get("fairlearn") or [], withheld),
+        "longtail": [_longtail(e) for e in summary.get("longtail") or []
+                     if e["grouping"] not in withheld],
+        "power": {**power, **_power(power, withheld, published)},
+    }  # fmt: skip
+    return {key: value for key, value in found.items() if key in summary}
+
+
+def _trend(trend: Mapping[str, Any], withheld: Withheld) -> Json:
+    return _without(trend, ("level", "centre") if trend["grouping"] in withheld else ())
+
+
+def _disparity(entry: Mapping[str, Any], withheld: Withheld) -> Json:
+    names = withheld.get(entry["grouping"], ())
+    gone = ("smallest_detectable",) if names else ()
+    gone += _WORST if entry.get("worst_subgroup") in names else ()
+    gone += _LARGEST if entry.get("largest_subgroup") in names else ()
+    shown = _without(entry, gone)
+    for key in ("worst_loss", "worst_minus_rest", "largest_loss"):
+        if shown.get(key) and finite(shown[key].get("n")):
+            shown[key] = {**shown[key], "n": rounding.count(shown[key]["n"])}
+    return shown
+
+
+def _longtail(entry: Mapping[str, Any]) -> Json:
+    tau = entry["tau"]
+    return {
+        **entry,
+        "smallest": rounding.count(entry["smallest"]),
+        "tau": rounding.significant(tau, 3) if finite(tau) else tau,
+    }
+
+
+def _without(entry: Mapping[str, Any], keys: Sequence[str]) -> Json:
+    """``entry`` with ``keys`` null, and listed as withheld."""
+    gone = [key for key in keys if key in entry]
+    return {**entry, **dict.fromkeys(gone), **({"withheld": gone} if gone else {})}
+
+
+def _power(power: Mapping[str, Any], withheld: Withheld, published: pd.DataFrame) -> Json:
+    """Without the differences that subgroups of a certain size could show; of groupings that are
+    published whole with rounded counts."""
+    known = {str(r["grouping"]) for r in records(published)}
+    found = {
+        key: [e for e in power.get(key) or [] if e["grouping"] in known - set(withheld)]
+        for key in ("difference", "equivalence")
+        if key in power
+    }
+    for entries in found.values():
+        entries[:] = [
+            {**e, **({"n_test": rounding.count(e["n_test"])} if "n_test" in e else {})}
+            for e in entries
+        ]
+    return found
+
+
+def _rates(records_: Sequence[Mapping[str, Any]], withheld: Withheld) -> list[Json]:
+    """fairlearn's rates of the subgroups that are published, and their extremes.
+
+    Rates of 0 and 1 go without a value, as everywhere, and with them the extremes. A smallest or
+    largest value of withheld subgroups would be found by subtraction, so extremes are computed anew
+    (fairlearn's definitions: largest minus smallest, smallest over largest).
+    """
+    kept = [dict(r) for r in records_ if not str(r["metric"]).startswith(_BY_CLASS)]
+    by_selection = {}
+    for record in kept:
+        if "by_group" not in record:
+            continue
+        names = withheld.get(record["grouping"], ())
+        shown = {g: _inner(v) for g, v in record["by_group"].items() if g not in names}
+        alike = [g for g, v in shown.items() if v is None and finite(record["by_group"][g])]
+        record |= {"by_group": shown, **_extremes([v for v in shown.values() if v is not None])}
+        if names:
+            record["of_shown"] = True
+        if alike:
+            # They are the extremes themselves; those of the others would look more equal.
+            gone = dict.fromkeys(("difference", "ratio"))
+            record |= {**gone, "withheld": list(gone), "unanimous": alike}
+        if record["metric"] == "selection_rate":
+            by_selection[record["grouping"], record["arm"]] = record
+    for record in kept:
+        kind = str(record["metric"]).removeprefix("demographic_parity_")
+        if kind in ("difference", "ratio") and "value" in record:
+            frame = by_selection[record["grouping"], record["arm"]]
+            record["value"] = frame[kind]
+            if "withheld" in frame:
+                record["withheld"] = ["difference"]
+    return kept
+
+
+def _inner(value: Any) -> float | None:
+    rounded = rounding.rate(value)
+    return None if rounded in (0.0, 1.0) else rounded
+
+
+def _extremes(rates: Sequence[float]) -> Json:
+    if len(rates) < 2:
+        return {"difference": None, "ratio": None}
+    least, most = min(rates), max(rates)
+    return {"difference": rounding.rate(most - least), "ratio": rounding.rate(least / most)}

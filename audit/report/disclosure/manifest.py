@@ -1,0 +1,86 @@
+"""run.json as the public profile may see it: no example's number, no path, no warning. PURE."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import PureWindowsPath
+from typing import Any
+
+from audit.report.words import Json, counted
+
+# An absolute or explicitly relative path inside a text: /data/x.csv, ~/x.csv, ../x.csv, C:\x.csv.
+_PATH = re.compile(
+    r"(?<![\w/\\.~])(?!(?<=:)//)(?:file:)?(?:~|\.{1,2}|[A-Za-z]:)?"
+    r"(?:[/\\]+[^\s/\\'\"=,;:()]+)+[/\\]*"
+)
+_ADDRESS = re.compile(r"^(?!file:)[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_UNTOLD = "not shown in this profile"
+
+
+def manifest(run: Mapping[str, Any]) -> Json:
+    """``run`` for the public profile: a copy without what is withheld.
+
+    Canaries' source examples and labels, warnings about the data and what learners warned of are
+    taken out (these may quote the data); of paths the file names stay.
+    """
+    shown = {key: _no_paths(value) for key, value in run.items()}
+    if "command_line" in shown:
+        shown["command_line"] = command_line(str(run["command_line"]))
+    data = dict(shown["data"])
+    if data.get("source"):
+        data["source"] = file_name(str(data["source"]))
+    if warnings := data.get("warnings"):
+        said = f"{counted(len(warnings), 'warning')} about the data in the internal report"
+        data["warnings"] = [said]
+    shown["data"] = data
+    if shown.get("canaries"):
+        shown["canaries"] = {
+            k: v for k, v in shown["canaries"].items() if k not in {"source", "label"}
+        }
+    if shown.get("config"):
+        given = shown["config"].get("data")
+        shown["config"] |= {"data": file_name(given)} if isinstance(given, str) else {}
+    for facts in _files(shown):
+        facts["file"] = file_name(str(facts["file"]))
+    for notes in (shown.get("learners") or {}).values():
+        for raised in (notes.get("warnings") or {}).values():
+            raised["first"] = _UNTOLD
+    return shown
+
+
+def _files(run: Mapping[str, Any]) -> list[Json]:
+    origin = run.get("origin") or {}
+    tables = [origin.get(key) or {} for key in ("arrays", "tables")]
+    return [facts for files in tables for facts in files.values() if facts.get("file")]
+
+
+def command_line(words: str) -> str:
+    """A command line with file names in the place of paths."""
+    try:
+        parts = shlex.split(words)
+    except ValueError:
+        parts = words.split()
+    shown = []
+    for part in parts:
+        option, equals, value = part.partition("=") if part.startswith("-") else ("", "", part)
+        shown.append(shlex.quote(f"{option}{equals}{file_name(value)}") if value else part)
+    return " ".join(shown)
+
+
+def file_name(path: str) -> str:
+    """The last part of a path; addresses and what is no path stay."""
+    if _ADDRESS.match(path) or not ({"/", "\\"} & set(path)):
+        return path
+    return PureWindowsPath(path).name or path.strip("/\\")
+
+
+def _no_paths(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _no_paths(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_no_paths(v) for v in value]
+    if not isinstance(value, str):
+        return value
+    return _PATH.sub(lambda found: file_name(found.group().rstrip("/\\")) or found.group(), value)
