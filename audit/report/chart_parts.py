@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
+import numpy as np
 
 from audit.report.colours import GRID, INK, MUTED, PAPER
 from audit.report.words import Json, finite
@@ -22,8 +23,8 @@ SYMBOLS = ("circle", "diamond", "square", "triangle-up")
 DASHES = ((1, 0), (8, 3), (4, 4), (10, 3, 2, 3), (2, 2))
 # Liberation Sans has Arial's metrics and is what vl-convert measures with where Arial is absent.
 _FONT = "Arial, 'Liberation Sans', sans-serif"
-# How far beyond the estimates a window reaches, as a share of their spread.
-_MARGIN = 0.3
+# How many intervals of ten a window may cut at either end.
+_CUT = 0.1
 
 
 def theme() -> Json:
@@ -93,19 +94,18 @@ def halo(text: alt.Chart, *, ink: str = INK, **look: Any) -> list[alt.Chart]:
 def window(
     rows: Sequence[Json], value: str, low: str, high: str, *, origin: float = 0.0, room: float = 4.0
 ) -> tuple[float, float]:
-    """The range of an axis: all estimates and ``origin``, and what of their intervals lies near.
+    """The range of an axis: all estimates and ``origin``, and most of their intervals.
 
-    One example's interval may span everything; drawn in full, it would flatten all others.
-    ``room``: how far intervals are shown at least, in units of the axis.
+    One example's interval may span everything; drawn in full, it would flatten all others. So one
+    interval of ten may be cut at either end, unless it ends within ``room`` of the estimates.
     """
     estimates = [origin, *(r[value] for r in rows)]
     least, most = min(estimates), max(estimates)
-    margin = max(_MARGIN * (most - least), room)
-    ends = [r[end] for r in rows for end in (low, high) if finite(r.get(end))]
-    return (
-        max(least - margin, min([least, *ends])),
-        min(most + margin, max([most, *ends])),
-    )
+    lows, highs = ([r[end] for r in rows if finite(r.get(end))] for end in (low, high))
+    if lows and highs:
+        least = min(least, max(least - room, min(lows)), float(np.quantile(lows, _CUT)))
+        most = max(most, min(most + room, max(highs)), float(np.quantile(highs, 1 - _CUT)))
+    return least, most
 
 
 def cut(rows: Sequence[Json], low: str, high: str, shown: tuple[float, float]) -> list[Json]:

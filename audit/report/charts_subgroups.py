@@ -33,7 +33,8 @@ _PLOT = (float(WIDTH - 62), float(_EXPOSED_HEIGHT - 96))
 def trend(contents: Json, colour: str) -> alt.LayerChart:
     """Loss by subgroup against its share of the training set, with the fitted line and its band."""
     points = [{**p, "tip": _loss_tip(p)} for p in contents["points"]]
-    shown = window([*points, *contents["line"]], "loss", "low", "high")
+    band = [{"loss": p[end]} for p in contents["line"] for end in ("low", "high")]
+    shown = window([*points, *band], "loss", "low", "high")
     title = "share of the training set (each step: double)"
     x = alt.X(
         "frequency:Q",
