@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from audit.report.frames import records, rows_known, values
-from audit.report.words import Json, count, finite, name, part, plain_number
+from audit.report.words import Json, finite, name, part, plain_number
 
 HISTOGRAM_BIN = 0.05
 PLANE_BINS = 20
@@ -24,6 +24,8 @@ BANDS = 10
 COUNT_CLASSES = (1, 9, 99, 999)
 CURVE_POINTS = 41
 LINE_POINTS = 21
+EXPOSURE, MEMORIZATION = "exposure", "mem"
+RARE, OTHERS = "rarest third", "other subgroups"
 
 
 def histogram(mem: Float[np.ndarray, " n"], low: float, high: float) -> Json:
@@ -127,17 +129,22 @@ def loss_by_frequency(groups: pd.DataFrame, arm: str, trend: Mapping[str, Any] |
     drawn = rows_known(groups, loss, "frequency")
     drawn = drawn.iloc[np.flatnonzero(values(drawn, "frequency") > 0)]
     points = [
-        {
-            "frequency": float(row["frequency"]),
-            "n_test": int(row["n_test"]),
-            **_points_of(row, loss),
-        }
+        {"frequency": float(row["frequency"]), **_who(row), **_points_of(row, loss)}
         for row in records(drawn)
     ]
     return {
         "points": points,
         "line": _line(drawn, trend),
         "left_out": len(groups) - len(drawn),
+    }
+
+
+def _who(row: Mapping[str, Any]) -> Json:
+    """What a mark says of its subgroup when it is asked."""
+    return {
+        "name": name(row["subgroup"]),
+        "n_train": int(row["n_train"]),
+        "n_test": int(row["n_test"]),
     }
 
 
@@ -180,27 +187,42 @@ def forest(groups: pd.DataFrame, arm: str, most: int) -> Json:
     loss = f"loss_{arm}"
     drawn = rows_known(groups, loss).sort_values(loss, ascending=False, kind="stable")
     rows = [
-        {
-            "row": i,
-            "name": f"{name(row['subgroup'], 34)} (n={count(row['n_test'])})",
-            **_points_of(row, loss),
-        }
+        {"row": i, **_who(row), **_points_of(row, loss)}
         for i, row in enumerate(records(drawn.head(most)))
     ]
     return {"rows": rows, "shown": len(rows), "of": len(groups)}
 
 
 def exposed_and_paying(groups: pd.DataFrame, arm: str, standard: str) -> Json:
-    """Per subgroup: memorization under ``standard`` against accuracy loss under ``arm``."""
-    loss, mem = f"loss_{arm}", f"mem_{standard}"
-    drawn = rows_known(groups, loss, mem)
+    """Per subgroup: how exposed it is under ``standard`` against accuracy loss under ``arm``.
+
+    ``measure``: "exposure", how often an attack is right on the subgroup's examples (``coin`` .5);
+    "mem", mean memorization (``coin`` 0), where no attack was run on any of them. ``x`` and its
+    limits are fractions, ``loss`` and its limits percentage points.
+    """
+    loss, measure = f"loss_{arm}", exposed_by(groups, standard)
+    x = f"{measure}_{standard}"
+    drawn = rows_known(groups, loss, x)
     third = np.quantile(values(drawn, "frequency"), 1 / 3) if len(drawn) else math.nan
     points = [
         {
-            "mem": float(row[mem]),
-            "loss": 100 * float(row[loss]),
-            "group": "rarest third" if row["frequency"] <= third else "other subgroups",
+            **_who(row),
+            **{f"x{end}": plain_number(row[f"{x}{end}"]) for end in ("", "_low", "_high")},
+            **_points_of(row, loss),
+            "group": RARE if row["frequency"] <= third else OTHERS,
         }
         for row in records(drawn)
     ]
-    return {"points": points, "left_out": len(groups) - len(drawn)}
+    return {
+        "measure": measure,
+        "coin": 0.5 if measure == EXPOSURE else 0.0,
+        "points": points,
+        "left_out": len(groups) - len(drawn),
+    }
+
+
+def exposed_by(groups: pd.DataFrame, standard: str) -> str:
+    """How exposure is measured: by the attack where it was run, else by memorization."""
+    column = f"{EXPOSURE}_{standard}"
+    attacked = column in groups and np.isfinite(values(groups, column)).any()
+    return EXPOSURE if attacked else MEMORIZATION

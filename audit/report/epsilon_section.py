@@ -57,8 +57,9 @@ def epsilon_section(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json 
             [chart("certified", "Claimed and certified ε", _DESCRIPTION, drawn, PRIVATE)]
             if drawn["points"]
             else [],
-            "Dots: certified lower bounds on ε, by what was attacked; rules: the claimed ε. A dot "
-            "right of its rule is more than the claim allows.",
+            "Dots (standard training: diamonds): certified lower bounds on ε, by what was "
+            "attacked; upright ticks: the claimed ε. A dot right of its tick is more than the "
+            "claim allows.",
             numbers,
             wide=True,
         ),
@@ -194,6 +195,6 @@ def _points(arms: list[str], summary: Mapping[str, Any], run: Mapping[str, Any])
             words = _ROLES.get(entry["id"], entry["on"])
             rows.append({
                 "row": len(rows), "label": f"{arm_label(arm, run)}: {words}",
-                "epsilon": value, "claimed": claimed,
+                "epsilon": value, "claimed": claimed, "private": facts.get("kind") == "dp",
             })  # fmt: skip
     return {"points": rows}

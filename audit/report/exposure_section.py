@@ -21,6 +21,7 @@ from audit.report.words import (
     count,
     estimate,
     finite,
+    general,
     joined,
     name,
     part,
@@ -36,6 +37,7 @@ ATTACKS = {
     "global_threshold": "One threshold for all",
 }
 _SMALLEST_RATE = 1e-4
+_LIMIT_STEPS = 8
 
 
 def attacked(summary: Mapping[str, Any]) -> dict[str, Json]:
@@ -104,14 +106,17 @@ def _figure(run: Mapping[str, Any], arms: Mapping[str, Json]) -> Json:
     drawn = chart(
         "roc", "Attack success at each rate of false alarms",
         "True-positive rate against false-positive rate of the attack LiRA, both on log axes, a "
-        "line per arm, beside the diagonal of a coin", {"curves": curves}, STANDARD,
+        "line per arm, beside the diagonal of a coin and what claims allow",
+        {"curves": curves, "limits": _limits(run, arms)}, STANDARD,
     )  # fmt: skip
     variant = name(next(iter(arms.values())).get("variant", ""))
     caption = (
         f"ROC of LiRA (online, {variant}) on log axes, over all models and training examples. To "
         "the left few non-members are accused. Dotted: guessing by a coin. Above it, members are "
         "found more often than non-members are accused."
-    )
+        + (" Dashed: the most that a claim allows." if any(_most(run["arms"].get(a) or {}, 0.01)
+                                                          is not None for a in arms) else "")
+    )  # fmt: skip
     rows = [
         [
             ATTACKS.get(attack, name(attack)),
@@ -155,16 +160,35 @@ def _note(arms: Mapping[str, Json]) -> str:
     return note
 
 
-def _allowed(facts: Mapping[str, Any], fpr: float = 0.01) -> str:
+def _allowed(facts: Mapping[str, Any]) -> str:
+    """The highest TPR at 1 % FPR that an arm's claim allows, as a cell."""
+    most = _most(facts, 0.01)
+    return "no claim" if most is None else percent(most)
+
+
+def _most(facts: Mapping[str, Any], fpr: float) -> float | None:
     """The highest TPR at ``fpr`` that (ε, δ) between in and out allows (method §4, averaged)."""
     epsilon, delta = facts.get("in_out_epsilon"), facts.get("in_out_delta")
     if not finite(epsilon) or not finite(delta):
-        return "no claim"
+        return None
     assert epsilon is not None
     assert delta is not None
     least = 1 - math.exp(-epsilon) * (1 - delta - fpr)
     # A factor of e^100 and more allows everything.
-    return percent(min(1.0, math.exp(min(epsilon, 100.0)) * fpr + delta, least))
+    return min(1.0, math.exp(min(epsilon, 100.0)) * fpr + delta, least)
+
+
+def _limits(run: Mapping[str, Any], arms: Mapping[str, Json]) -> list[Json]:
+    """What each claim allows at every rate of false alarms, for the chart."""
+    claims = {a: facts for a in arms if _most(facts := run["arms"].get(a) or {}, 0.01) is not None}
+    words = "ε = " if len(claims) > 1 else "allowed at ε = "
+    rates = [10 ** (-4 + k / _LIMIT_STEPS) for k in range(4 * _LIMIT_STEPS + 1)]
+    return [
+        {"name": f"{words}{general(facts['epsilon'])}",
+         "points": [{"fpr": rate, "tpr": most} for rate in rates
+                    if (most := _most(facts, rate)) is not None]}
+        for facts in claims.values()
+    ]  # fmt: skip
 
 
 def _curve(arm: str, run: Mapping[str, Any], exposure: Mapping[str, Any]) -> Json:

@@ -33,7 +33,7 @@ def render(contents: Mapping[str, Any], form: str, *, static: bool = False) -> b
     """
     match form:
         case "html":
-            return render_html(contents).encode()
+            return render_html(contents, static=static).encode()
         case "pdf":
             return render_pdf(contents)
         case "json":

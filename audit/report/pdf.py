@@ -47,7 +47,9 @@ def render_pdf(contents: Mapping[str, Any]) -> bytes:
     """
     weasyprint = _weasyprint()
     refused: list[str] = []
-    page = weasyprint.HTML(string=render_html(contents), url_fetcher=_only_inside(refused))
+    page = weasyprint.HTML(
+        string=render_html(contents, static=True), url_fetcher=_only_inside(refused)
+    )
     root = page.etree_element
     _describe(root, contents)
     _arrange(root)

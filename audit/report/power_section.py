@@ -18,7 +18,7 @@ def power_section(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json | 
     if not power:
         return None
     first, *others = power_tables(power)
-    drawn = smallest_by_models(power)
+    drawn = {**smallest_by_models(power), "models": summary.get("models")}
     blocks = [
         text(
             "That a test found nothing says something only if it would have found something. This "

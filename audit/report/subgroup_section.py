@@ -171,7 +171,8 @@ def _grouping(
     caption = (
         f"Accuracy loss under {label} by “{name(grouping)}”: against frequency (larger points have "
         f"more test examples), and for the {count(forest['shown'])} of {count(forest['of'])} "
-        "subgroups that lose most (solid tick: no loss; dotted tick: the overall loss). "
+        "subgroups that lose most (lines: no loss and, dashed, the overall loss). Where a "
+        "bar ends in an arrow, its interval goes on; the table has it in full. "
         f"{line}Not drawn for want of test examples: {count(data['left_out'])}, in the table."
         f"{not_drawn(withheld, grouping, ' and the fitted line')}"
     )

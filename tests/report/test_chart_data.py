@@ -76,7 +76,8 @@ def test_the_trend_line_is_the_fitted_one_and_its_band_that_of_least_squares() -
     loss = 0.2 - 0.02 * x + rng.normal(0, 0.01, 30)
     error = 0.01
     groups = pd.DataFrame({
-        "frequency": n_train / 5000, "n_train": n_train, "n_test": 10, "loss_dp-2": loss,
+        "subgroup": "s", "frequency": n_train / 5000, "n_train": n_train, "n_test": 10,
+        "loss_dp-2": loss,
         "loss_dp-2_low": loss - 1.96 * error, "loss_dp-2_high": loss + 1.96 * error,
     })  # fmt: skip
     slope, intercept = np.polyfit(x, loss, 1)

@@ -74,7 +74,10 @@ def drawn(run: Run, kind: str) -> str:
     data = {
         "forest": {**chart_data.forest(groups, "dp-2", 12), "overall": 2.1},
         "trend": chart_data.loss_by_frequency(groups, "dp-2", run.summary["trends"][0]),
-        "exposure": chart_data.exposed_and_paying(groups, "dp-2", "standard"),
+        "exposure": {
+            **chart_data.exposed_and_paying(groups, "dp-2", "standard"),
+            "losses": [-5.0, 20.0],
+        },
     }[kind]
     return charts.draw({
         "id": "c", "kind": kind, "title": "t", "description": "d", "colour": "#2b6ca3",
