@@ -1,4 +1,4 @@
-"""What only a GPU can show; run with ``pytest -m cuda``. Not yet run: no GPU was at hand."""
+"""What only a GPU can show; run with ``pytest -m cuda``. Last run: docs/gpu.md."""
 
 from __future__ import annotations
 
