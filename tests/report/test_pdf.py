@@ -362,7 +362,7 @@ def test_nothing_is_loaded_from_anywhere(quiet: Run, monkeypatch: pytest.MonkeyP
 
 
 def test_a_default_report_is_set_quickly(quiet: Run) -> None:
-    """50 subgroups, in a process that has nothing loaded: 8 s of processor time on one core."""
+    """50 subgroups, in a process that has nothing loaded: about 10 s of processor time."""
     contents = quiet.document()
     render_pdf(slim(copy.deepcopy(contents)))
     start = time.process_time()
