@@ -129,9 +129,7 @@ def _subgroup_table(rows: list[dict[str, Any]], grouping: str, arm: str, called:
         ]
         for row in shown
     ]
-    how_many = (
-        f"all {len(losses)}" if len(shown) == len(losses) else f"{len(shown)} of {len(losses)}"
-    )
+    how_many = "all" if len(shown) == len(losses) else f"{len(shown)} of"
     line = (
         f"By “{escaped(name(grouping))}”, {escaped(called)}: {how_many} {len(losses)} subgroups, "
         "the largest loss first (95 % intervals)."

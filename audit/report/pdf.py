@@ -32,6 +32,7 @@ LIBRARIES = "apt install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
 FONTS = "apt install fonts-liberation fonts-dejavu-core"
 _MORE_FONTS = "for other scripts fonts-noto-core and fonts-noto-cjk"
 _MOST_CHARACTERS = 12
+_NAMING = ("h2", "h3", "caption")
 # Answers on page one with more characters than this stand below each other.
 _SIDE_BY_SIDE = 3000
 
@@ -55,7 +56,7 @@ def render_pdf(contents: Mapping[str, Any]) -> bytes:
     _arrange(root)
     prepare_charts(root)
     lay_out_tables(root)
-    titles = {section: _text(heading) for section, heading in _headings(root)}
+    titles = _titles(root)
     missing: set[int] = set()
 
     def finish(document: Any, pdf: Any) -> None:
@@ -131,9 +132,11 @@ def _only_inside(refused: list[str]) -> Any:
 
 
 def _describe(root: ET.Element, contents: Mapping[str, Any]) -> None:
-    """Author and dates as metadata, and the style of the pages; the run's clock is the only one."""
+    """Author and dates as metadata (no clock but the run's), and the style of the pages."""
     tool, source = contents["tool"], contents["source"]
     head = next(root.iter("head"))
+    for screen in head.findall("style"):
+        head.remove(screen)
     named = {
         "author": " ".join(str(tool[k]) for k in ("name", "version") if tool.get(k)),
         "description": f"Audit report, {contents['profile']} profile",
@@ -159,21 +162,33 @@ def _arrange(root: ET.Element) -> None:
             # Beside the link, not in it: text generated in a link would be a link in a link.
             target = {"class": "page", "data-section": link.get("href", "")}
             ET.SubElement(entry, "span", target)
-    for tag in ("ul", "ol"):
-        for items in root.iter(tag):
+    for entries in root.iterfind(".//div/dl[div]"):
+        # A list may have nothing but items below it; pairs in boxes become lines of text.
+        entries.tag = "div"
+        entries.set("class", "pairs")
+        for pair in entries:
+            pair.tag = "p"
+            for part in pair:
+                part.tag, kind = "span", {"dt": "term", "dd": "value"}.get(part.tag, "")
+                part.set("class", f"{kind} {part.get('class', '')}".strip())
+    for tag in ("ul", "ol", "dl"):
+        for entries in root.iter(tag):
             # White space between items that stand side by side would be content of the list.
-            items.text = None
-            for item in items:
-                item.tail = None
+            entries.text = None
+            for entry in entries:
+                entry.tail = None
 
 
-def _headings(root: ET.Element) -> list[tuple[str, ET.Element]]:
-    """The sections' ids with their headings: what a link to them is called."""
-    return [
-        (section.get("id", ""), heading)
-        for section in root.iter("section")
-        if (heading := section.find("h2")) is not None
-    ]
+def _titles(root: ET.Element) -> dict[str, str]:
+    """What stands at each anchor, which is what a link to it is called: a heading, a caption."""
+    found = {}
+    for place in root.iter():
+        named = place if place.tag in _NAMING else None
+        for tag in _NAMING:
+            named = place.find(tag) if named is None else named
+        if place.get("id") and named is not None:
+            found[place.get("id", "")] = _text(named)
+    return found
 
 
 def _text(element: ET.Element) -> str:

@@ -15,13 +15,17 @@ _PIXELS = 3.0
 
 
 def prepare_charts(root: ET.Element) -> None:
-    """Names and types of the charts in the parsed page ``root``; a lone one is marked.
+    """Names and types of the charts in the parsed page ``root``, names of pictures in it.
 
     WeasyPrint takes a chart's title for the text that stands for it (/Alt), so the description
     joins it, and the page's style does not reach into the chart. A chart alone in its figure has
     its caption beside it. WeasyPrint sets a chart's text letter by letter, which garbles scripts
     that are joined or written from right to left: such a chart becomes a picture.
     """
+    for parent in root.iter():
+        for picture in parent.findall("img"):
+            # Where the words stand beside it, a screen needs no other text for it; a page does.
+            picture.set("alt", picture.get("alt") or _text(parent))
     for figure in root.iter("figure"):
         if len(list(figure.iter(f"{_SVG}svg"))) == 1:
             figure.set("class", "one")

@@ -119,6 +119,16 @@ def test_numbers_come_with_interval_and_n(quiet: Run) -> None:
         assert escaped(found["question"]) in text
 
 
+def test_the_subgroups_that_lose_most_come_first_and_are_counted(quiet: Run) -> None:
+    text = card(quiet)
+    assert "By “class”, private training, ε = 2: all 10 subgroups, the largest loss first" in text
+    start = text.index("By “style within class”, private training, ε = 2: 12 of 50 subgroups")
+    rows = re.findall(r"^\| class .*\| (\S+) points.*$", text[start:], re.MULTILINE)[:12]
+    losses = [float(row.replace("\u2212", "-")) for row in rows]
+    assert len(losses) == 12
+    assert losses == sorted(losses, reverse=True)
+
+
 def test_undefined_numbers_are_named_with_their_count(quiet: Run) -> None:
     changed = copy.deepcopy(quiet)
     changed.summary["arms"]["dp-2"]["mem_max"] = {"value": None, "low": None, "high": None, "n": 0}
