@@ -29,6 +29,8 @@ HOSTILE = "</script><script>alert(1)</script>"
         ("plan",),
         ("report",),
         ("show",),
+        ("check",),
+        ("diff",),
         ("data",),
         ("data", "list"),
         ("data", "inspect"),

@@ -180,6 +180,30 @@ def test_equivalent_inconclusive_and_too_few():
     assert np.isnan([alone.worst_loss.value, alone.q_p_value, alone.smallest_detectable]).all()
 
 
+def test_equivalence_is_reached_at_the_margin_that_is_told():
+    """The verdict at a margin just under and over it, whatever margin it was computed beside."""
+    first, second, codes = two_arms(np.random.default_rng(3), [300, 250, 400], [0.02, 0.02, 0.02])
+
+    def at(margin: float):
+        found = heterogeneity(
+            first, second, codes, 4, margin=margin, rng=np.random.default_rng(0), relabellings=199
+        )
+        return found.equivalent_within, found.verdict
+
+    within = at(0.05)[0]
+    assert 0 < within < 0.2
+    assert at(0.99 * within) == (within, "inconclusive")
+    assert at(1.01 * within) == (within, "equivalent")
+    # One example has no error of its own: within no margin can it be said to lose as the rest.
+    alone = np.append(codes, 3)
+    first, second = (np.hstack([x, x[:, :1]]) for x in (first, second))
+    found = heterogeneity(
+        first, second, alone, 4, margin=0.9, rng=np.random.default_rng(0), relabellings=199
+    )
+    assert np.isnan(found.equivalent_within)
+    assert found.verdict == "inconclusive"
+
+
 def test_no_variation_is_no_evidence_and_total_separation_is():
     codes = np.repeat(np.arange(3), [20, 10, 5])
     everyone = np.ones((4, 35), dtype=bool)

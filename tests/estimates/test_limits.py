@@ -69,7 +69,7 @@ def test_stored_crossed_limits_are_stretched_at_least_to_the_wider_ones_themselv
 
 def test_a_share_is_widened_at_least_as_on_the_logit_scale_it_came_from():
     logit, error, degrees = 0.4, 0.3, 9
-    t, t_many = (stats.t.ppf(1 - 0.025 / m, degrees) for m in (1, 4))
+    t, t_many = (float(stats.t.ppf(1 - 0.025 / m, degrees)) for m in (1, 4))
 
     def share(x: float) -> float:
         return 1 / (1 + math.exp(-x))
