@@ -69,13 +69,16 @@ def draw(chart: Json) -> str:
 def _share_rows(spec: Json) -> None:
     """Keep of each layer's rows the fields it draws, and write down the same rows once.
 
-    Layers are made from the same points, of which each draws a few fields only. The names of the
-    data sets are numbers in the order of the layers, whatever Altair called them.
+    Layers are made from the same points, of which each draws a few fields only; a layer without
+    rows is left out (Vega warns of its empty axes). The names of the data sets are numbers in the
+    order of the layers, whatever Altair called them.
     """
     given, kept = spec["datasets"], {}
+    spec["layer"] = [part for part in spec["layer"] if given[part["data"]["name"]]]
     for drawn in spec["layer"]:
         fields = set(_fields(drawn["encoding"]))
-        rows = [{k: row[k] for k in row if k in fields} for row in given[drawn["data"]["name"]]]
+        given_rows = given[drawn["data"]["name"]]
+        rows = [{k: row[k] for k in sorted(row) if k in fields} for row in given_rows]
         text = json.dumps(rows, ensure_ascii=False)
         kept.setdefault(text, (f"rows-{len(kept)}", rows))
         drawn["data"] = {"name": kept[text][0]}

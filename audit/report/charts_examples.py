@@ -125,6 +125,10 @@ def _limit_lines(limits: list[Json], x: alt.X, y: alt.Y) -> alt.Chart:
 
 
 def _cell_tip(cell: Json, size: float) -> str:
+    """Where a cell lies and how many it holds: as a class where the count itself is withheld."""
+    words = f"{LEVEL_NAMES[cell['level']]} training examples"
+    if "count" in cell:
+        words = counted(cell["count"], "training example")
     sides = ((name, f"{number(cell[k], 2)} to {number(cell[k] + size, 2)}")
              for name, k in (("p_in", "y"), ("p_out", "x")))  # fmt: skip
-    return tip(counted(cell["count"], "training example"), *sides)
+    return tip(words, *sides)

@@ -90,9 +90,9 @@ def _policy(contents: Mapping[str, Any], style: str, scripts: list[str]) -> str:
             "default-src 'none'",
             *([f"script-src {hashes}"] if scripts else []),
             f"style-src 'sha256-{content_hash(style)}'",
-            *(["img-src data:"] if any(e["png"] for e in shown) else []),
             "base-uri 'none'",
             "form-action 'none'",
+            *(["img-src data:"] if any(e["png"] for e in shown) else []),
         ]
     )
 

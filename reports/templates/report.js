@@ -177,6 +177,8 @@
     svg.classList.add("chart");
     svg.setAttribute("role", "img");
     svg.setAttribute("aria-labelledby", name);
+    // The picture has one name; its parts, to which Vega gives roles without any, have none.
+    for (const part of svg.children) part.setAttribute("aria-hidden", "true");
     live.setAttribute("role", "application");
     live.setAttribute("aria-roledescription", "chart");
     live.setAttribute("aria-labelledby", name.split(" ")[0]);

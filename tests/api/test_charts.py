@@ -13,7 +13,7 @@ import audit
 from audit.api.charts import charts_of
 from audit.report.findings import findings
 from audit.results import Results
-from tests.e2e.test_report_browser import CHROMIUM, FLAGS, REQUIRED
+from tests.e2e.browsing import CHROMIUM, FLAGS, REQUIRED
 from tests.report.synthetic import make
 
 KINDS = {"histogram", "plane", "certified", "power", "trend", "forest", "exposure", "roc"}

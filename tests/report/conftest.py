@@ -22,9 +22,16 @@ def hostile() -> Run:
 
 @pytest.fixture(scope="session")
 def quiet_page(quiet: Run) -> str:
-    return render_html(quiet.document())
+    """The default report without scripts."""
+    return render_html(quiet.document(), static=True)
 
 
 @pytest.fixture(scope="session")
 def hostile_page(hostile: Run) -> str:
+    return render_html(hostile.document(full_subgroups=True), static=True)
+
+
+@pytest.fixture(scope="session")
+def hostile_live_page(hostile: Run) -> str:
+    """The same with scripts, as it is written by default."""
     return render_html(hostile.document(full_subgroups=True))

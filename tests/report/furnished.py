@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import Any
 
 from PIL import Image
 
-from audit.report.blocks import crosswalk, fields, gallery, section
+from audit.report.blocks import crosswalk, section
 from tests.report.synthetic import HOSTILE
 
 LONG = "5,000 characters " + "wörter ohne Ende und " * 20 + "x" * 4560
@@ -21,7 +22,7 @@ def furnished(contents: dict[str, Any], *, hostile: bool = True) -> dict[str, An
 
     ``hostile``: every statement, title and cell that people or data fill in is an attack.
     """
-    words = [*HOSTILE, LONG, FORMULA] if hostile else list(QUIET)
+    words: Sequence[str] = [*HOSTILE, LONG, FORMULA] if hostile else QUIET
     last = section("furnished", "Statements and examples", [
         _fields(words), _crosswalk(words), _images(words), _rows(words),
     ])  # fmt: skip
@@ -35,13 +36,17 @@ def furnished(contents: dict[str, Any], *, hostile: bool = True) -> dict[str, An
     return {**contents, "page_one": page_one, "sections": [*contents["sections"], last]}
 
 
-def _fields(words: list[str]) -> dict[str, Any]:
+def _fields(words: Sequence[str]) -> dict[str, Any]:
     stated = [(f"Statement {i}", value, "attested") for i, value in enumerate(words)]
     rows = [*stated, ("Retention of the raw data", None, "attested"), ("Seed", "0", "computed")]
-    return fields("What people attested", rows, "Attested by a person; not verified by this tool.")
+    return {
+        "type": "fields", "id": "fields-furnished", "caption": "What people attested",
+        "rows": [dict(zip(("label", "value", "source"), row, strict=True)) for row in rows],
+        "note": "Attested by a person; not verified by this tool.",
+    }  # fmt: skip
 
 
-def _crosswalk(words: list[str]) -> dict[str, Any]:
+def _crosswalk(words: Sequence[str]) -> dict[str, Any]:
     rows = [
         {"point": f"Annex IV, 2({i})", "asks": asks, "state": state, "missing": missing,
          "links": [{"href": "#summary", "words": "1"}, {"href": "#glossary", "words": "B"}]}
@@ -53,7 +58,7 @@ def _crosswalk(words: list[str]) -> dict[str, Any]:
     return crosswalk("EU AI Act, Annex IV", "crosswalk-ai-act", rows, "Links lead to the section.")
 
 
-def _images(words: list[str]) -> dict[str, Any]:
+def _images(words: Sequence[str]) -> dict[str, Any]:
     buffer = io.BytesIO()
     Image.linear_gradient("L").resize((28, 28)).save(buffer, "PNG")
     png = base64.b64encode(buffer.getvalue()).decode()
@@ -63,11 +68,16 @@ def _images(words: list[str]) -> dict[str, Any]:
         {"title": title, "lines": [f"memorization 0.9{i} (0.8 to 1.0)"], "examples": [shown] * 2}
         for i, title in enumerate(words[:5])
     ]
-    return gallery("The most memorized examples", items, "Only where asked for.")
+    return _gallery("The most memorized examples", items)
 
 
-def _rows(words: list[str]) -> dict[str, Any]:
+def _rows(words: Sequence[str]) -> dict[str, Any]:
     cells = [[f"column {i}", value] for i, value in enumerate(words)]
     shown = {"words": "training example 3", "png": None, "width": None, "height": None,
              "cells": cells}  # fmt: skip
-    return gallery("Examples as rows", [{"title": "3", "lines": [], "examples": [shown]}])
+    return _gallery("Examples as rows", [{"title": "3", "lines": [], "examples": [shown]}])
+
+
+def _gallery(caption: str, items: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"type": "gallery", "caption": caption, "items": items, "note": "Only where asked for.",
+            "wide": False}  # fmt: skip
