@@ -16,7 +16,12 @@ _ATTRIBUTES = frozenset({
     "stroke-miterlimit",
     "stroke-linecap", "opacity", "text-anchor", "font-size", "font-weight", "font-style",
 })  # fmt: skip
-_DEFAULTS = {"opacity": "1", "stroke-width": "1", "font-weight": "normal"}
+# Set on a group, these are those of its children that have none of their own.
+_INHERITED = (
+    "fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity",
+    "stroke-linecap", "text-anchor", "font-size", "font-weight", "font-style",
+)  # fmt: skip
+_DEFAULTS = {"x2": "0", "y2": "0", "opacity": "1", "stroke-width": "1", "font-weight": "normal"}
 _CLIP = re.compile(r"url\(#([A-Za-z0-9_-]+)\)")
 _NUMBER = re.compile(r"-?\d+\.\d{2,}(?:e-?\d+)?")
 _GEOMETRY = frozenset({"d", "transform", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r"})
@@ -45,7 +50,10 @@ def inline_svg(svg: str, *, ident: str, title: str, description: str) -> str:
     ET.SubElement(root, "title", {"id": f"{ident}-title"}).text = title
     ET.SubElement(root, "desc", {"id": f"{ident}-description"}).text = description
     _copy_children(source, root, clips)
-    return ET.tostring(root, encoding="unicode")
+    _share(root)
+    _dissolve(root)
+    # Text has its own > escaped.
+    return ET.tostring(root, encoding="unicode").replace(" />", "/>")
 
 
 def _qualified(tag: str) -> str:
@@ -60,15 +68,38 @@ def _copy_children(source: ET.Element, target: ET.Element, clips: dict[str, str]
         attributes = _attributes(child, clips)
         if tag == "clipPath":
             attributes["id"] = clips[child.get("id", "")]
-        if tag == "g" and not attributes:
-            _copy_children(child, target, clips)
-            continue
         copy = ET.SubElement(target, tag, attributes)
         if tag in {"text", "tspan"}:
             copy.text = child.text
         _copy_children(child, copy, clips)
         if tag in {"g", "defs"} and not len(copy):
             target.remove(copy)
+
+
+def _share(group: ET.Element) -> None:
+    """What all children of a group are drawn with is said once, on the group, and inherited."""
+    children = list(group)
+    for child in children:
+        _share(child)
+    if group.tag != "g" or len(children) < 2:
+        return
+    for key in _INHERITED:
+        values = {child.get(key) for child in children}
+        if len(values) == 1 and (value := values.pop()) is not None:
+            group.set(key, value)
+            for child in children:
+                del child.attrib[key]
+
+
+def _dissolve(parent: ET.Element) -> None:
+    """Groups that say nothing give way to their children."""
+    for child in list(parent):
+        _dissolve(child)
+        if child.tag == "g" and not child.attrib:
+            place = list(parent).index(child)
+            parent.remove(child)
+            for i, inner in enumerate(child):
+                parent.insert(place + i, inner)
 
 
 def _is_invisible(element: ET.Element, tag: str) -> bool:
