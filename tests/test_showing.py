@@ -19,11 +19,11 @@ from audit.config import identity, make_config
 from audit.data.builtin import digits
 from audit.errors import BadInput
 from audit.manifest_entries import describe_data
-from audit.pipeline import report_inputs
 from audit.report.document import document, document_json
 from audit.report.gallery import Pair, Wanted, wanted
 from audit.report.inputs import ReportOptions
 from audit.report.render import render_html
+from audit.reporting import report_inputs
 from audit.resolve import load_data
 from audit.showing import LONGEST_SIDE, shown_examples, with_gallery
 from audit.store import write_json

