@@ -117,13 +117,16 @@ def test_renyi_at_whole_orders_is_what_opacus_computes(q: float, z: float, steps
 
     orders = [2, 3, 4, 8, 32, 63]
     reference = np.asarray(
-        compute_rdp(q=q, noise_multiplier=z, steps=steps, orders=orders), dtype=float
+        compute_rdp(q=q, noise_multiplier=z, steps=steps, orders=[float(a) for a in orders]),
+        dtype=float,
     )
     mine = [renyi(z, sample_rate=q, steps=steps, order=a) for a in orders]
     np.testing.assert_allclose(mine, reference, rtol=1e-9)
     if q == 1:
         return
-    epsilon, best = get_privacy_spent(orders=orders, rdp=list(reference), delta=1e-5)
+    epsilon, best = get_privacy_spent(
+        orders=[float(a) for a in orders], rdp=list(reference), delta=1e-5
+    )
     converted = {a: epsilon_of_renyi(r, a, 1e-5) for a, r in zip(orders, mine, strict=True)}
     assert converted[int(best)] == pytest.approx(epsilon, rel=1e-9)
 
