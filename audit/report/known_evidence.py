@@ -158,14 +158,17 @@ def both_arms(run: Run, summary: Summary) -> str:
 def disparity(run: Run, summary: Summary, subgroups: pd.DataFrame) -> str:
     """The largest gap in accuracy between subgroups with and without privacy."""
     main = main_grouping(subgroups)
-    gaps = {
-        entry["arm"]: entry.get("value", entry.get("difference"))
+    entries = [
+        entry
         for entry in summary.get("fairlearn") or []
         if entry.get("metric") == "accuracy" and entry.get("grouping") == main
-    }
+    ]
+    gaps = {entry["arm"]: entry.get("value", entry.get("difference")) for entry in entries}
     known = {arm: gap for arm, gap in gaps.items() if finite(gap)}
     private = private_arms(summary, run)
     before = [gap for arm, gap in known.items() if arm not in private]
+    if not known and any(entry.get("withheld") for entry in entries):
+        return f"withheld in this profile (of “{name(main)}”)"
     if not known or main is None:
         return "not estimated (no accuracy by subgroup)"
     said = [f"{arm_words(arm, run)}: {points(gap)}" for arm, gap in known.items()]
@@ -175,7 +178,8 @@ def disparity(run: Run, summary: Summary, subgroups: pd.DataFrame) -> str:
         if before and arm in private
     ]
     change = f"; privacy changes it by {', '.join(grown)}" if grown else ""
-    return f"between the best and the worst by “{name(main)}”: {'; '.join(said)}{change}"
+    shown = " of the subgroups shown" if any(e.get("of_shown") for e in entries) else ""
+    return f"between the best and the worst{shown} by “{name(main)}”: {'; '.join(said)}{change}"
 
 
 def left_out(subgroups: pd.DataFrame, withheld: Mapping[str, tuple[str, ...]]) -> str:

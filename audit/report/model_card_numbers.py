@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from audit.report.disclosure.words import WITHHELD
 from audit.report.markdown import escaped, labelled, table
 from audit.report.verdicts import label, with_needed
 from audit.report.words import (
@@ -92,6 +93,8 @@ def findings_table(contents: Mapping[str, Any]) -> str:
     rows = []
     for found in contents["findings"]:
         value = not_estimable(found["n"]) if found["value"] is None else general(found["value"], 4)
+        if found.get("withheld"):
+            value = WITHHELD
         if found["low"] is not None or found["high"] is not None:
             value += f" ({interval(found['low'], found['high'])})"
         n = count(found["n"]) if found["n"] is not None else _ABSENT

@@ -45,6 +45,7 @@ class Finding(_Strict):
     fails: bool = Field(description="a claim or a check is refuted")
     inconclusive: bool = Field(description="the data could not decide")
     needed: str | None = Field(description="what would decide an open question")
+    withheld: bool = Field(False, description="the number is kept back in this profile")
 
 
 class Card(Finding):

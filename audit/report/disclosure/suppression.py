@@ -93,18 +93,41 @@ def _lone(known: list[Attack], mask: Mask, size: Counts, fewest: int) -> list[in
     """
     helped: dict[int, int] = {}
     for attack in known:
-        table, counts = attack.relations, attack.counts
-        hidden = secret(counts, mask)
-        unknown = table.coefficients[:, hidden]
-        one_sided = ~((unknown > 0).any(axis=1) & (unknown < 0).any(axis=1))
-        members = (unknown != 0).sum(axis=1)
-        small = np.abs(unknown @ counts[hidden]) < fewest
-        for equation in np.flatnonzero(one_sided & ((members == 1) | ((members > 1) & small))):
-            for row in _beside(attack, mask, np.array([equation])):
+        for beside in _asking(attack, mask, fewest):
+            for row in beside:
                 helped[row] = helped.get(row, 0) + 1
     if not helped:
         return []
     return [min(helped, key=lambda row: (size[row] / helped[row], size[row], row))]
+
+
+def _asking(attack: Attack, mask: Mask, fewest: int) -> list[frozenset[int]]:
+    """For each withheld sum of one subgroup, or too small a sum, the subgroups that could join it.
+
+    An equation about the same withheld subgroups that others could join as well (the total, beside
+    that of a margin) asks for nothing more.
+    """
+    table, counts = attack.relations, attack.counts
+    hidden = secret(counts, mask)
+    unknown = table.coefficients[:, hidden]
+    one_sided = ~((unknown > 0).any(axis=1) & (unknown < 0).any(axis=1))
+    members = (unknown != 0).sum(axis=1)
+    small = np.abs(unknown @ counts[hidden]) < fewest
+    asking: dict[bytes, list[frozenset[int]]] = {}
+    for equation in np.flatnonzero(one_sided & ((members == 1) | ((members > 1) & small))):
+        side = table.coefficients[equation] * np.sign(unknown[equation].sum())
+        published = ~mask & (counts > 0)
+        # Of its own grouping; of the other one where nothing is left of it.
+        beside = np.flatnonzero(published & (side > 0))
+        beside = beside if len(beside) else np.flatnonzero(published & (side < 0))
+        beside = frozenset(beside.tolist())
+        asking.setdefault((unknown[equation] != 0).tobytes(), []).append(beside)
+    return [
+        beside
+        for group in asking.values()
+        for beside in group
+        if not any(other < beside for other in group)
+    ]
 
 
 def _beside(attack: Attack, mask: Mask, equations: Int[np.ndarray, " _"] | list[int]) -> list[int]:
