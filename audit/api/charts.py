@@ -32,9 +32,9 @@ _SOURCE = "The captions are the report's, which has the tables and tests they sp
 class Chart:
     """One chart of the report; a notebook shows it, :attr:`svg` is a picture of its own.
 
-    ``kind``: histogram, plane, certified, power, roc, trend, forest or exposure. ``title`` and
-    ``description`` say what is shown, ``data`` are its numbers as plain JSON (binned: no single
-    training example is drawn).
+    ``kind``: histogram, plane, certified, power, roc, trend, forest, exposure or frontier.
+    ``title`` and ``description`` say what is shown, ``data`` are its numbers as plain JSON (binned:
+    no single training example is drawn).
     """
 
     kind: str

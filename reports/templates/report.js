@@ -10,7 +10,7 @@
 
   /* Tables: sorted by any column, filtered where they are long. */
 
-  const SORTED_FROM = 3, FILTERED_FROM = 9;
+  const SORTED_FROM = 3, FILTERED_FROM = 12;
   const COLLATOR = new Intl.Collator("en", { numeric: true });
   // A number that begins a cell, after words that bound it; "not estimable (n=0)" begins with none.
   const NUMBER = /^(<|>|under|over|at least|at most)?\s*([−+-]?)(\d[\d,]*(?:\.\d+)?(?:e[−+-]?\d+)?)/;

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import pytest
 
@@ -24,12 +21,17 @@ needs_browser = [
 ]
 
 
-@dataclass(frozen=True)
-class Opened:
+class Opened(NamedTuple):
     """An open page; ``events``: dialogs, messages, errors, requests and breaches of the policy."""
 
     page: Any
-    events: list[str] = field(default_factory=list)
+    events: list[str]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.page.context.close()
 
     def awaken(self) -> None:
         """Scroll past every chart and wait until each has become a Vega view."""
@@ -47,9 +49,8 @@ class Opened:
         self.page.evaluate("scrollTo(0, 0)")
 
 
-@contextmanager
-def opened(browser: Any, tmp_path: Path, html: str, **context: Any) -> Iterator[Opened]:
-    """``html`` as a file, opened in a fresh profile."""
+def opened(browser: Any, tmp_path: Path, html: str, **context: Any) -> Opened:
+    """``html`` as a file, opened in a fresh profile, which is closed at the end of ``with``."""
     file = tmp_path / "report.html"
     file.write_text(html, encoding="utf-8")
     page = browser.new_context(**context).new_page()
@@ -72,5 +73,4 @@ def opened(browser: Any, tmp_path: Path, html: str, **context: Any) -> Iterator[
     stopped = {f"request {url}" for url, why in blocked if why == "csp"}
     known = {*stopped, f"request {file.as_uri()}"}
     events[:] = [e for e in events if e not in known and not e.startswith("request data:image/png")]
-    yield Opened(page, events)
-    page.context.close()
+    return Opened(page, events)

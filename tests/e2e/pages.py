@@ -13,10 +13,11 @@ from tests.report.synthetic import make
 MODES = ("static", "interactive")
 CELLS = (
     "12.5 % (1.0 to 99.0)", "not estimable (n=0)", "−1,297", "< 0.0001", "0.0001", "1e−08", "–",
-    "1,000", "at least 12.5", "−0.5 (−3.0 to 2.0)",
+    "1,000", "at least 12.5", "−0.5 (−3.0 to 2.0)", "under 1 %", "1 %",
 )  # fmt: skip
 SORTED = (
-    "−1,297", "−0.5 (−3.0 to 2.0)", "1e−08", "< 0.0001", "0.0001", "12.5 % (1.0 to 99.0)",
+    "−1,297", "−0.5 (−3.0 to 2.0)", "1e−08", "< 0.0001", "0.0001", "under 1 %", "1 %",
+    "12.5 % (1.0 to 99.0)",
     "at least 12.5", "1,000", "not estimable (n=0)", "–",
 )  # fmt: skip
 
@@ -25,7 +26,7 @@ SORTED = (
 def _document(*, hostile: bool) -> dict[str, Any]:
     run = make(seed=1, hostile=hostile, epsilons=(2.0, 8.0) if hostile else (2.0,))
     contents = furnished(run.document(full_subgroups=hostile), hostile=hostile)
-    rows = [[f"row {i}", cell, f"text {9 - i}"] for i, cell in enumerate(CELLS)]
+    rows = [[f"row {i}", cell, f"text {11 - i}"] for i, cell in enumerate(CELLS)]
     numbers = table("Numbers", [("Row", TEXT), ("Number", NUMBER), ("Text", TEXT)], rows)
     contents["sections"][-1]["blocks"].append(numbers)
     return contents

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
+
+import numpy as np
+import pytest
 
 from audit.report.exposure_findings import exposures
 from audit.report.exposure_section import exposure_section, not_attacked
@@ -32,6 +36,29 @@ def test_the_words_say_what_a_coin_would_do(quiet: Run) -> None:
     tested = " ".join(page["page_one"]["tested"])
     assert "standard training 56.3 % and private training 52.1 %" in tested
     assert "Attacks" not in " ".join(page["page_one"]["not_covered"])
+
+
+def test_the_drawn_limits_are_what_the_claim_allows_any_test(quiet: Run) -> None:
+    """The oracle: the best test against the worst pair of outputs that (ε, δ) allows.
+
+    Such a pair has four outcomes (Kairouz, Oh & Viswanath 2015, theorem 3.4); a test accuses in the
+    order of their likelihood ratios.
+    """
+    blocks = [b for section in quiet.document()["sections"] for b in section["blocks"]]
+    drawn = [c["data"] for b in blocks for c in b.get("charts", []) if c["kind"] == "roc"]
+    [[limit]] = [data["limits"] for data in drawn]
+    facts = quiet.run["arms"]["dp-2"]
+    epsilon, delta = facts["in_out_epsilon"], facts["in_out_delta"]
+    likely = (1 - delta) * math.exp(epsilon) / (1 + math.exp(epsilon))
+    inside, outside = np.array([delta, likely, 1 - delta - likely, 0]), np.zeros(4)
+    outside[1:] = [1 - delta - likely, likely, delta]
+    fpr, tpr = np.append(0, np.cumsum(outside)), np.append(0, np.cumsum(inside))
+    drawn = limit["points"]
+    assert [p["tpr"] for p in drawn] == pytest.approx(
+        np.interp([p["fpr"] for p in drawn], fpr, tpr)
+    )
+    assert (drawn[0]["fpr"], drawn[-1]["fpr"]) == pytest.approx((1e-4, 1.0))
+    assert limit["name"] == "allowed at ε = 2"
 
 
 def test_without_attacks_page_one_says_why(quiet: Run) -> None:
