@@ -4,35 +4,20 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from playwright import sync_api
 
 from audit.report.document import document
 from audit.report.gallery import wanted
 from audit.report.inputs import ReportOptions
 from audit.report.render import render_html
-from tests.e2e.test_report_browser import CHROMIUM, FLAGS, REQUIRED, opened
+from tests.e2e.browsing import needs_browser, opened
 from tests.report.synthetic import HOSTILE, make
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not CHROMIUM.exists() and not REQUIRED, reason=f"{CHROMIUM} is not installed"
-    ),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield started
-        started.close()
+pytestmark = needs_browser
 
 
 def page_with(png: str | None, cells: list[list[str]]) -> str:
@@ -45,7 +30,8 @@ def page_with(png: str | None, cells: list[list[str]]) -> str:
         "train": dict.fromkeys(chosen.train, one),
         "test": dict.fromkeys(chosen.test, one),
     }
-    return render_html(document(run.inputs(gallery=gallery), ReportOptions(examples=True)))
+    contents = document(run.inputs(gallery=gallery), ReportOptions(examples=True))
+    return render_html(contents, static=True)
 
 
 @pytest.fixture(scope="module")

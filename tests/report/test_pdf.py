@@ -356,9 +356,11 @@ def test_nothing_is_loaded_from_anywhere(quiet: Run, monkeypatch: pytest.MonkeyP
     real = pdf.render_html
     for source in ("https://example.org/x.png", "file:///etc/hostname", "data:text/html,x"):
         asks = f'<img alt="x" src="{source}"></body>'
-        monkeypatch.setattr(
-            pdf, "render_html", lambda c, a=asks, **how: real(c, **how).replace("</body>", a)
-        )
+
+        def asking(contents: Any, a: str = asks, **how: Any) -> str:
+            return real(contents, **how).replace("</body>", a)
+
+        monkeypatch.setattr(pdf, "render_html", asking)
         with pytest.raises(RuntimeError, match="the report's page asks for"):
             render_pdf(contents)
 
