@@ -79,3 +79,16 @@ def test_epsilon_is_named_in_sentences_only_where_needed() -> None:
     assert words.arm_words("dp-2", one) == "private training"
     assert words.arm_words("dp-0.5", two) == "private training (ε = 0.5)"
     assert words.arm_label("dp-2", one) == "private training, ε = 2"
+
+
+def test_an_estimate_without_a_value_is_its_interval() -> None:
+    """A unanimous rate of the public profile; with one limit alone nothing is said of it."""
+    limits = {"value": None, "low": 0.9712, "high": 1.0, "n": 50}
+    assert words.estimate(limits, "percent") == "97.1 to 100.0 %"
+    assert words.estimate({**limits, "value": float("nan")}, "percent") == "97.1 to 100.0 %"
+    assert words.estimate(limits, "number") == "0.971 to 1.000"
+    assert (
+        words.estimate({"value": None, "low": 0.019, "high": 0.027}, "points")
+        == "1.9 to 2.7 points"
+    )
+    assert words.estimate({**limits, "high": None}, "percent") == "not estimable (n=50)"

@@ -11,9 +11,11 @@ from typing import Any
 from audit.report.words import Json, counted
 
 # An absolute or explicitly relative path inside a text: /data/x.csv, ~/x.csv, ../x.csv, C:\x.csv.
+# Folders may have spaces in their names (words between a path and a later slash then go with it).
+_STEP = r"[^\s/\\'\"=,;:()]+"
 _PATH = re.compile(
     r"(?<![\w/\\.~])(?!(?<=:)//)(?:file:)?(?:~|\.{1,2}|[A-Za-z]:)?"
-    r"(?:[/\\]+[^\s/\\'\"=,;:()]+)+[/\\]*"
+    rf"(?:[/\\]+{_STEP}(?: {_STEP})*(?=[/\\]))*[/\\]+{_STEP}[/\\]*"
 )
 _ADDRESS = re.compile(r"^(?!file:)[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _UNTOLD = "not shown in this profile"

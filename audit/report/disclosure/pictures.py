@@ -28,10 +28,16 @@ def merged(counts: Int[np.ndarray, "arms bins"], fewest: int) -> list[int]:
     """Where merged bins begin and end, as indices of edges, from the first to the last.
 
     From the right (the tail of memorization): a bin is closed when every arm has none or at least
-    ``fewest`` in it. What is left over on the left joins the next.
+    ``fewest`` in it. Empty bins to the right of a bin of few join it, or they would tell where in
+    the merged bin these few are. What is left over on the left joins the next.
     """
     edges, end = [counts.shape[1]], counts.shape[1]
+    occupied = counts.any(axis=0)
     for begin in range(end - 1, -1, -1):
+        before = np.flatnonzero(occupied[:begin])
+        empty = not occupied[begin:end].any()
+        if empty and len(before) and not _enough(counts[:, before[-1:]], fewest):
+            continue
         if _enough(counts[:, begin:end], fewest):
             edges.append(begin)
             end = begin

@@ -22,7 +22,7 @@ _P_VALUES = frozenset({
 _P_DIGITS = 2
 
 
-def count(n: float) -> int:
+def count(n: int) -> int:
     """``n`` to the nearest multiple of 5; at least 10 stays at least 10."""
     return COUNTS * round(n / COUNTS)
 
