@@ -32,7 +32,7 @@ def merged(counts: Int[np.ndarray, "arms bins"], fewest: int) -> list[int]:
     the merged bin these few are. What is left over on the left joins the next.
     """
     edges, end = [counts.shape[1]], counts.shape[1]
-    occupied = counts.any(axis=0)
+    occupied = np.asarray(counts.any(axis=0))
     for begin in range(end - 1, -1, -1):
         before = np.flatnonzero(occupied[:begin])
         empty = not occupied[begin:end].any()

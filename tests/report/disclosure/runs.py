@@ -125,9 +125,9 @@ def _subgroups(variant: Variant) -> pd.DataFrame:
         parts.append(rows)
     table = pd.concat(parts, ignore_index=True)
     hidden, rng = np.array(_hidden(variant)), np.random.default_rng(variant.seed)
-    for column in table.columns[table.columns.get_loc("frequency") + 1 :]:
-        noise = np.where(hidden, rng.uniform(0.1, 0.9, len(table)), _fixed(len(table), str(column)))
-        table[column] = np.where(hidden, noise, noise)
+    for column in list(table)[list(table).index("frequency") + 1 :]:
+        noise = np.where(hidden, rng.uniform(0.1, 0.9, len(table)), _fixed(len(table), column))
+        table[column] = noise
     # Everybody in "Largs" is told right: shown as an interval alone.
     large = table["subgroup"] == "Largs"
     table.loc[large, ["accuracy_standard", "accuracy_standard_high"]] = 1.0

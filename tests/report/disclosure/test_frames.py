@@ -45,7 +45,7 @@ def test_a_unanimous_rate_keeps_its_interval_and_gets_one_where_it_has_none() ->
     assert np.isnan(shown["accuracy_a"].to_numpy()).tolist() == [True] * 4 + [False, True]
     assert shown["accuracy_a_low"].tolist()[:5] == [0.912, 0.909, 0.998, 0.0, 0.4]
     assert shown["accuracy_a_high"].tolist()[:5] == [1.0, 1.0, 1.0, 0.091, 0.6]
-    assert math.isnan(shown["accuracy_a_low"][5])
+    assert np.isnan(shown["accuracy_a_low"].to_numpy()[5])
     assert np.isnan(shown["multiplicity_a"].to_numpy()).tolist() == [True] * 4 + [False, True]
 
 
