@@ -59,9 +59,10 @@ epochs = 4
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """One Chromium for all tests; each opens its page in a profile of its own."""
+    """One Chromium for the tests of a module (Playwright runs once at a time in a process); each
+    opens its page in a profile of its own."""
     with sync_api.sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         yield started

@@ -59,7 +59,7 @@ _CONTRAST = """() => {
     found.push(ratio(getComputedStyle(e).color, behind(e)));
   for (const t of document.querySelectorAll('svg.chart text')) {
     // A halo is paper on paper, under the label that is read.
-    if (t.getAttribute('stroke')) continue;
+    if (getComputedStyle(t).stroke !== 'none') continue;
     found.push(ratio(getComputedStyle(t).fill, behind(t)));
   }
   return Math.min(...found);
