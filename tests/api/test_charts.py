@@ -38,7 +38,7 @@ def paths(svg: str) -> list[str]:
 
 def test_charts_are_those_of_the_report(finished: audit.Run):
     page = finished.report.read_text(encoding="utf-8")
-    of_report = re.findall(r"<svg.*?</svg>", page, flags=re.S)
+    of_report = re.findall(r"<svg class=.chart.*?</svg>", page, flags=re.S)
     assert len(of_report) == len(finished.charts) > 4
     for chart, drawn in zip(finished.charts, of_report, strict=True):
         assert paths(chart.svg) == paths(drawn)
