@@ -77,7 +77,7 @@ def report(
         typer.echo(write_template(path))
         return
     if verify:
-        _verify(path)
+        _verify(path, attestation)
         return
     options = ReportOptions(
         profile=_one_of("profile", profile, PROFILES),
@@ -96,11 +96,11 @@ def report(
         webbrowser.open(written.resolve().as_uri())
 
 
-def _verify(path: Path) -> None:
+def _verify(path: Path, attestation: Path | None) -> None:
     from audit.console_verification import print_verification
     from audit.verifying import verify
 
-    found = verify(path)
+    found = verify(path, attestation=attestation)
     print_verification(found)
     if not found.holds:
         raise typer.Exit(EXIT_FINDING_FAILS)

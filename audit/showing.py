@@ -117,7 +117,7 @@ def _reread(
             "examples",
             str(path),
             "cannot be shown: the data were given in memory (audit.run), and no run stores its "
-            "data",
+            "features",
             f"{_LEAVE_OUT}, or make the run from a file",
         )
     config = make_config([manifest["config"], {"data_root": data_root and str(data_root)}])

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from audit.data.dataset import Dataset, Grouping
+from audit.data.dataset import Dataset, Grouping, GroupingKind
 from audit.errors import BadInput
 from audit.store import RunDirectory, write_bytes
 
@@ -78,6 +78,10 @@ def read_labels(run: Path, manifest: dict[str, Any]) -> Dataset:
 
 
 def _dataset(facts: dict[str, Any], names: dict[str, Any], arrays: dict[str, Any]) -> Dataset:
+    if any(array.ndim != 1 or array.dtype.kind not in "iu" for array in arrays.values()):
+        raise ValueError("codes that are no list of whole numbers")
+    if any(g["kind"] not in get_args(GroupingKind) for g in names["groupings"]):
+        raise ValueError("a grouping of no known kind")
     n, n_test = len(arrays["y_train"]), len(arrays["y_test"])
     if (n, n_test) != (facts["n"], facts["n_test"]):
         raise ValueError(f"{n} and {n_test} labels, not as many as run.json has examples")
@@ -110,6 +114,8 @@ def _check_codes(data: Dataset) -> None:
     """Raise ``ValueError`` unless each code names a class or subgroup that is there."""
     parts = [(data.y_train, data.y_test, len(data.class_names))]
     parts += [(g.train, g.test, len(g.subgroups)) for g in data.groupings]
+    if len({g.name for g in data.groupings}) < len(data.groupings):
+        raise ValueError("two groupings of one name")
     for train, test, size in parts:
         if (len(train), len(test)) != (len(data.y_train), len(data.y_test)):
             raise ValueError("groups of another length than the labels")

@@ -17,6 +17,7 @@ from audit.estimating import estimate_run
 from audit.manifest import read_manifest
 from audit.report.comparing import Difference, differences, figures
 from audit.report.document import document, document_json
+from audit.report.formats import file_name, render
 from audit.report.inputs import ReportOptions
 from audit.report.schema import check_report
 from audit.report.words import Json
@@ -60,10 +61,11 @@ class Verification:
         return all(check.holds is not False for check in self.checks) and not self.differ
 
 
-def verify(path: Path) -> Verification:
+def verify(path: Path, *, attestation: Path | None = None) -> Verification:
     """Make every figure of the reports in ``path`` again from its shards, and check each hash.
 
     Nothing is written. A damaged shard is read as it is, so that it shows which figures change.
+    ``attestation``: of the reports, where it is not the run's own file.
 
     Raises:
         BadInput: ``path`` is no finished run, holds no report or no labels, a report that is not
@@ -90,9 +92,9 @@ def verify(path: Path) -> Verification:
         checks += [_canonical(path / name, contents), _listed(name, contents, manifest)]
         checks += _renderings(path, name, contents)
         compared += len(figures(contents))
-        differ += differences(contents, _made_again(path, contents, results))
+        differ += differences(contents, _made_again(path, contents, results, attestation))
         if without is not None:
-            changed = differences(contents, _made_again(path, contents, without))
+            changed = differences(contents, _made_again(path, contents, without, attestation))
             rest_on[name] = tuple(each.where for each in changed)
     return Verification(tuple(checks), compared, tuple(differ), rest_on)
 
@@ -110,14 +112,14 @@ def _estimated(path: Path, manifest: dict[str, Any], data: Dataset, damaged: Dam
     return estimate_run(path, manifest, data, outputs_of=outputs)
 
 
-def _made_again(path: Path, contents: Json, results: Results) -> Json:
+def _made_again(path: Path, contents: Json, results: Results, attestation: Path | None) -> Json:
     asked = contents.get("options") or {}
     options = ReportOptions(
         profile=contents.get("profile", "internal"),
         full_subgroups=bool(asked.get("full_subgroups")),
         examples=bool(asked.get("examples")),
     )
-    inputs = report_inputs(path, results)
+    inputs = report_inputs(path, results, attestation=attestation)
     return document(with_gallery(path, inputs) if options.examples else inputs, options)
 
 
@@ -185,15 +187,20 @@ def _listed(name: str, contents: Json, manifest: dict[str, Any]) -> Check:
 
 
 def _renderings(path: Path, name: str, contents: Json) -> list[Check]:
-    """Each file drawn from this report.json carries its hash."""
-    digest = hashlib.sha256(document_json(contents).encode()).hexdigest()
+    """Each file drawn from this report.json is what is drawn from it now, byte for byte."""
     found = []
-    for suffix in (".html",):
-        file = path / name.replace(".json", suffix)
-        if file.exists():
-            same = digest in file.read_text(encoding="utf-8", errors="replace")
-            seen = (
-                "carries the hash of its report.json" if same else "made from another report.json"
-            )
-            found.append(Check(file.name, same, seen))
+    for form in ("html", "md", "pdf"):
+        file = path / file_name(form, contents["profile"])
+        if not file.exists():
+            continue
+        try:
+            drawn = {render(contents, form)}
+            if form == "html":
+                drawn.add(render(contents, form, static=True))
+        except BadInput as error:
+            found.append(Check(file.name, None, f"cannot be drawn here: {error.rule}"))
+            continue
+        same = file.read_bytes() in drawn
+        seen = f"as drawn from {name}" if same else f"not what is drawn from {name}"
+        found.append(Check(file.name, same, seen))
     return found

@@ -52,6 +52,8 @@ def figures(contents: Mapping[str, Any]) -> dict[str, Any]:
 
 def _walk(contents: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield from _leaves("page one", contents.get("page_one"))
+    titles = [f"{s.get('number')}. {s.get('title')}" for s in contents.get("sections") or []]
+    yield "order of the sections", "; ".join(titles)
     for section in contents.get("sections") or []:
         title = f"{section.get('number')}. {section.get('title')}"
         for block in section.get("blocks") or []:
@@ -79,11 +81,13 @@ def _block(place: str, block: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _table(place: str, block: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     place = f"{place}, table “{name(block.get('caption'))}”"
     labels = [str(column.get("label")) for column in block.get("columns") or []]
-    for row in block.get("rows") or []:
-        if not row:
-            continue
+    rows = block.get("rows") or []
+    yield f"{place}, number of rows", len(rows)
+    for row in rows:
+        head = name(row[0]) if row else ""
+        yield f"{place}, row “{head}”, number of cells", len(row)
         for label, cell in zip(labels, row, strict=False):
-            yield f"{place}, row “{name(row[0])}”, column “{name(label)}”", cell
+            yield f"{place}, row “{head}”, column “{name(label)}”", cell
     yield f"{place}, note", block.get("note")
 
 

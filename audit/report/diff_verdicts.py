@@ -15,6 +15,7 @@ _TESTED = ("claim-", "canaries-", "largest-memorization-", "delta-", "self-check
 _DIVERGED = "diverged-"
 # Findings about a difference: shown > undecided > equivalent.
 _LOSS, _EXPOSURE, _DISPARITY, _TREND = "loss-", "exposure-", "disparity-", "trend-"
+_OUTCOMES = ("loss", "mem", "exposure")
 _LONGEST = 300
 
 
@@ -46,10 +47,20 @@ def verdict_changes(
 
 
 def _gone(ident: str, was: Json, new: Mapping[str, Any]) -> Change:
-    """A test that is no longer made of an arm that is still there is a loss of evidence."""
+    """What is no longer measured, of an arm and a grouping that are still there, is a loss of
+    evidence: not to measure must not be a way past a gate."""
     if ident.startswith(_DIVERGED):
         return _change(ident, "better", was, None)
-    still = any(ident == f"{test}{arm}" for test in _TESTED for arm in new["results"]["arms"])
+    arms = list(new["results"]["arms"])
+    of_arm = {f"{test}{arm}" for test in (*_TESTED, _LOSS, _EXPOSURE) for arm in arms}
+    groupings = {name(row["grouping"]) for row in new["results"].get("subgroups") or []}
+    of_grouping = {
+        f"{start}{arm}-{grouping}"
+        for start in (_DISPARITY, *(f"{_TREND}{outcome}_" for outcome in _OUTCOMES))
+        for arm in arms
+        for grouping in groupings
+    }
+    still = ident in of_arm | of_grouping
     return _change(ident, "worse" if still else "gone", was, None)
 
 

@@ -123,7 +123,7 @@ def _facts(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
         f"{count(summary.get('models'))} models per arm",
         f"{count(run['data']['n'])} training and {count(run['data']['n_test'])} test examples",
         f"finished {name(run.get('finished') or 'not recorded')}",
-        f"seed {run.get('seed')}",
+        *([] if run.get("seed") is None else [f"seed {run['seed']}"]),
     ]
 
 

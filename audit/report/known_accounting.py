@@ -121,11 +121,15 @@ def random_source(run: Run, summary: Summary) -> str:
             made = "SFC64 with the Box–Muller transform, seeded"
         return trained_here(
             run, arm,
-            f"{made} from the run's seed {run.get('seed')}, so that the run can be repeated: no "
-            "cryptographic source, and whoever knows the seed can take the noise away again",
+            f"{made} from the run's seed{_told(run.get('seed'))}, so that the run can be repeated: "
+            "no cryptographic source, and whoever knows the seed can take the noise away again",
         )  # fmt: skip
 
     return by_arm(run, private_arms(summary, run), say)
+
+
+def _told(seed: object) -> str:
+    return " (not told in this profile)" if seed is None else f" {seed}"
 
 
 def floating_point(run: Run, summary: Summary) -> str:
@@ -142,6 +146,7 @@ def floating_point(run: Run, summary: Summary) -> str:
 def kept(run: Run, summary: Summary) -> str:
     del run, summary
     return (
-        "the run directory keeps who was in which training set, and the models' answers on every "
-        "example, not the data and not the models; delete it when it is no longer needed"
+        "the run directory keeps who was in which training set, the models' answers on every "
+        "example, and of each example its label and its subgroups (labels.safetensors), not its "
+        "other features and not the models; delete it when it is no longer needed"
     )

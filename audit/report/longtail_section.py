@@ -70,7 +70,7 @@ def _counts(entries: Sequence[Json]) -> Json:
             count(e["singletons"]),
             percent(e["weight_near_1_over_n"], 2),
             percent(e["unseen_mass"], 2),
-            general(e["tau"] * e["n"], 3) if e["tau"] is not None else "not estimable",
+            _tau(e),
             points(e["price"], 2),
         ]
         for e in entries
@@ -88,6 +88,13 @@ def _counts(entries: Sequence[Json]) -> Json:
         "share of singletons estimates the probability that the next example belongs to a subgroup "
         "not seen yet (Good 1953). Predicted price: error added at least by fitting no singleton.",
     )
+
+
+def _tau(entry: Mapping[str, Any]) -> str:
+    if "tau" in entry.get("withheld", ()):
+        return "withheld"
+    tau = entry["tau"]
+    return "not estimable" if tau is None else general(tau * entry["n"], 3)
 
 
 def _reading(entry: Mapping[str, Any]) -> str:

@@ -56,12 +56,8 @@ def _disparity(entry: Mapping[str, Any], withheld: Withheld) -> Json:
 
 
 def _longtail(entry: Mapping[str, Any]) -> Json:
-    tau = entry["tau"]
-    return {
-        **entry,
-        "smallest": rounding.count(entry["smallest"]),
-        "tau": rounding.significant(tau, 3) if finite(tau) else tau,
-    }
+    # Where one subgroup is clearly the smallest, τ · n is its count.
+    return _without({**entry, "smallest": rounding.count(entry["smallest"])}, ("tau",))
 
 
 def _without(entry: Mapping[str, Any], keys: Sequence[str]) -> Json:
@@ -81,7 +77,10 @@ def _power(power: Mapping[str, Any], withheld: Withheld, published: pd.DataFrame
     }
     for entries in found.values():
         entries[:] = [
-            {**e, **({"n_test": rounding.count(e["n_test"])} if "n_test" in e else {})}
+            {
+                **rounding.estimates(e, 2),
+                **({"n_test": rounding.count(e["n_test"])} if "n_test" in e else {}),
+            }
             for e in entries
         ]
     return found

@@ -62,6 +62,12 @@ def _rounded(table: pd.DataFrame, column: str) -> Float[np.ndarray, " rows"]:
     found = values(table, column)
     if column.endswith(_P):
         return np.array([rounding.significant(p, 2) for p in found], dtype=np.float64)
+    step = 10.0**-rounding.RATES
+    for end, direction in (("_low", -1), ("_high", 1)):
+        if column.endswith(end):
+            # An interval that shrank would hold less often than it says.
+            ends = [rounding.outward(x, step, direction) if x == x else x for x in found]
+            return np.array(ends, dtype=np.float64) + 0.0
     return np.round(found, rounding.RATES) + 0.0  # no −0
 
 

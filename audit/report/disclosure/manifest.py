@@ -25,11 +25,13 @@ def manifest(run: Mapping[str, Any]) -> Json:
     """``run`` for the public profile: a copy without what is withheld.
 
     Canaries' source examples and labels, warnings about the data and what learners warned of are
-    taken out (these may quote the data); of paths the file names stay.
+    taken out (these may quote the data); of paths the file names stay. The seed is not told.
     """
     shown = {key: _no_paths(value) for key, value in run.items()}
     if "command_line" in shown:
         shown["command_line"] = command_line(str(run["command_line"]))
+        if "--seed" in shown["command_line"]:
+            shown["command_line"] = _UNTOLD
     data = dict(shown["data"])
     if data.get("source"):
         data["source"] = file_name(str(data["source"]))
@@ -41,9 +43,9 @@ def manifest(run: Mapping[str, Any]) -> Json:
         shown["canaries"] = {
             k: v for k, v in shown["canaries"].items() if k not in {"source", "label"}
         }
-    if shown.get("config"):
-        given = shown["config"].get("data")
-        shown["config"] |= {"data": file_name(given)} if isinstance(given, str) else {}
+    # Whoever knows the seed can draw noise and subsets again; the digest of a configuration whose
+    # other fields are known tells the seed.
+    shown["seed"], shown["config_sha256"], shown["config"] = None, None, {}
     for facts in _files(shown):
         facts["file"] = file_name(str(facts["file"]))
     for notes in (shown.get("learners") or {}).values():

@@ -20,6 +20,7 @@ _P_VALUES = frozenset({
     "p_value", "q_p_value", "smallest_p", "worst_p_adjusted", "p_value_at_equal_difficulty",
 })  # fmt: skip
 _P_DIGITS = 2
+_LIMITS = {"low": -1, "high": 1}
 
 
 def count(n: int) -> int:
@@ -51,7 +52,12 @@ def estimates(value: Any, decimals: int, key: str = "") -> Any:
         return [estimates(v, decimals, key) for v in value]
     if not isinstance(value, float) or key in _EXACT or not math.isfinite(value):
         return value
-    return significant(value, _P_DIGITS) if key in _P_VALUES else round(value, decimals)
+    if key in _P_VALUES:
+        return significant(value, _P_DIGITS)
+    if key in _LIMITS:
+        # An interval that shrank would hold less often than it says.
+        return outward(value, 10.0**-decimals, _LIMITS[key])
+    return round(value, decimals)
 
 
 def largest(estimate: Json, step: float) -> Json:
