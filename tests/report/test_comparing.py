@@ -78,10 +78,27 @@ def test_what_is_missing_or_added_differs(quiet: Run) -> None:
     made = quiet.document()
     fewer = copy.deepcopy(made)
     del fewer["sections"][3]
-    lost = differences(fewer, made)
+    order, *lost = differences(fewer, made)
+    assert order.where == "order of the sections"
     assert all(d.stated == "(absent)" for d in lost)
     assert len(lost) > 20
-    assert {d.computed for d in differences(made, fewer)} == {"(absent)"}
+    assert {d.computed for d in differences(made, fewer)[1:]} == {"(absent)"}
+
+
+def test_a_cell_or_row_too_many_and_sections_turned_around_differ(quiet: Run) -> None:
+    made = quiet.document()
+    claim = made["sections"][0]
+    place = next(i for i, b in enumerate(claim["blocks"]) if b["type"] == "table")
+    for change in (
+        lambda rows: rows[0].append("more"),
+        lambda rows: rows.append([]),
+        lambda rows: rows.pop(),
+    ):
+        other = copy.deepcopy(made)
+        change(other["sections"][0]["blocks"][place]["rows"])
+        assert differences(other, made)
+    turned = {**made, "sections": made["sections"][::-1]}
+    assert [d.where for d in differences(turned, made)] == ["order of the sections"]
 
 
 def test_rows_of_the_same_name_are_told_apart() -> None:
@@ -90,4 +107,4 @@ def test_rows_of_the_same_name_are_told_apart() -> None:
         "rows": [["x", "1"], ["x", "2"]], "note": "",
     }  # fmt: skip
     contents = {"sections": [{"number": "2", "title": "t", "blocks": [block]}]}
-    assert sum("row “x”" in place for place in figures(contents)) == 4
+    assert sum("row “x”, column" in place for place in figures(contents)) == 4

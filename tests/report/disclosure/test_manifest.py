@@ -65,7 +65,8 @@ def test_examples_and_quotations_are_taken_out_and_the_rest_stays() -> None:
     assert shown["data"]["source"] == "p.csv"
     assert shown["data"]["warnings"] == ["2 warnings about the data in the internal report"]
     assert shown["canaries"] == {"kind": "ood", "count": 2}
-    assert shown["config"] == {"data": "p.csv", "seed": 3}
+    # Whoever knows the seed, or could try seeds against a digest, could draw the noise again.
+    assert (shown["config"], shown["seed"], shown["config_sha256"]) == ({}, None, None)
     assert shown["origin"]["arrays"]["membership"] == {"file": "m.npy", "sha256": "ab"}
     assert shown["origin"]["tables"]["train-table"]["file"] == "t.csv"
     assert shown["learners"]["dp"]["warnings"]["W"] == {
