@@ -192,7 +192,7 @@ def test_hostile_tables_are_shown_as_text(tmp_path: Path) -> None:
     inputs = with_gallery(ROOT, run.inputs())
     assert inputs.gallery is not None
     assert set(inputs.gallery["train"]) == set(wanted(run.inputs()).train)
-    page = render_html(document(inputs, ReportOptions(examples=True)))
+    page = render_html(document(inputs, ReportOptions(examples=True)), static=True)
     assert "<script" not in page
     assert "\u202e" not in page
     assert "y" * 81 not in page
@@ -302,7 +302,7 @@ def test_a_real_run_from_its_directory_to_the_page(finished: Path) -> None:
     text = document_json(doc)
     assert document_json(document(with_gallery(finished, report_inputs(finished)),
                                   ReportOptions(examples=True))) == text  # fmt: skip
-    page = render_html(json.loads(text))
+    page = render_html(json.loads(text), static=True)
     assert page.count("<img") == sum(len(g["items"]) for g in (most, typical)) + sum(
         len(item["examples"])
         for s in doc["sections"] if s["id"] == "influence"
