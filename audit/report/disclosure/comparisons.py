@@ -98,7 +98,8 @@ def _only(entry: Mapping[str, Any], keys: frozenset[str]) -> Json:
 
 def _longtail(entry: Mapping[str, Any]) -> Json:
     # Where one subgroup is clearly the smallest, τ · n is its count.
-    return _without({**entry, "smallest": rounding.count(entry["smallest"])}, ("tau",))
+    smallest = rounding.count(entry["smallest"])
+    return {**_only(entry, frozenset(entry) - {"tau"}), "smallest": smallest}
 
 
 def _power(power: Mapping[str, Any], withheld: Withheld, published: pd.DataFrame) -> Json:

@@ -86,7 +86,10 @@ def test_power_by_size_and_the_long_tail_are_of_groupings_shown_whole() -> None:
                   "longtail": tail})  # fmt: skip
     assert [(e["grouping"], e["n_test"]) for e in found["power"]["difference"]] == [("h", 45)]
     assert found["power"]["alpha"] == 0.05
-    assert found["longtail"] == [{"grouping": "h", "smallest": 10, "tau": 0.00123}]
+    # Where one subgroup is clearly the smallest, τ tells its size.
+    assert found["longtail"] == [
+        {"grouping": "h", "smallest": 10, "tau": None, "withheld": ["tau"]}
+    ]
 
 
 def test_what_a_run_does_not_have_is_not_made_up() -> None:
