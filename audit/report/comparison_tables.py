@@ -43,11 +43,16 @@ def _trends(run: Mapping[str, Any], trends: Sequence[Mapping[str, Any]]) -> Json
             name(t["grouping"]),
             outcome_words(t, run)[0],
             f"{count(t.get('n_groups'))} of {count(t.get('n_given'))}",
-            slope,
-            ends,
-            bare_p(t.get("p_value")),
-            f"{adjusted[0]} ({adjusted[1]})" if has_adjusted else "not fitted",
-            points(t.get("tau")) if is_loss(t) else number(t.get("tau"), 3),
+            unless_withheld(t, "slope", slope),
+            unless_withheld(t, "slope", ends),
+            unless_withheld(t, "p_value", bare_p(t.get("p_value"))),
+            unless_withheld(
+                t, "slope_at_equal_difficulty",
+                f"{adjusted[0]} ({adjusted[1]})" if has_adjusted else "not fitted",
+            ),
+            unless_withheld(
+                t, "tau", points(t.get("tau")) if is_loss(t) else number(t.get("tau"), 3)
+            ),
             LABELS[t["verdict"]][0],
         ])  # fmt: skip
     columns = [("Grouping", TEXT), ("Outcome", TEXT), ("Groups", NUMBER)]
@@ -80,16 +85,16 @@ def _equal_losses(run: Mapping[str, Any], disparity: Sequence[Mapping[str, Any]]
             shown(part(d.get("worst_loss"), "value")),
             shown(part(excess, "value")),
             interval(part(excess, "low"), part(excess, "high"), 100.0, 1),
-            bare_p(d.get("worst_p_adjusted")),
+            unless_withheld(d, "worst_p_adjusted", bare_p(d.get("worst_p_adjusted"))),
         ]
         rows.append([
             name(d["grouping"]),
             arm_label(d["arm"], run),
             *(unless_withheld(d, "worst_subgroup", cell) for cell in worst),
             unless_withheld(d, "largest_subgroup", _largest(d)),
-            number(d.get("cochran_q"), 1),
-            bare_p(d.get("q_p_value")),
-            shown(d.get("tau")),
+            unless_withheld(d, "cochran_q", number(d.get("cochran_q"), 1)),
+            unless_withheld(d, "q_p_value", bare_p(d.get("q_p_value"))),
+            unless_withheld(d, "tau", shown(d.get("tau"))),
             shown(d.get("equivalence_margin")),
             unless_withheld(d, "smallest_detectable", shown(d.get("smallest_detectable"))),
             LABELS[d["verdict"]][0],

@@ -62,7 +62,7 @@ def exposed_section(
     caption = _caption(name(main), left_out, attacked) + not_drawn(withheld, main)
     numbers = _exposed(rows, labels, attacked, withheld)
     blocks.append(figure(charts, caption, numbers, wide=len(arms) > 1))
-    blocks += frontier_blocks(run, summary, subgroups)
+    blocks += frontier_blocks(run, summary, subgroups, withheld)
     return section("exposed", TITLE, blocks)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from audit.report.blocks import NUMBER, TEXT, chart, figure, heading, table
 from audit.report.colours import PRIVATE
+from audit.report.disclosure.words import Withheld, not_drawn
 from audit.report.frames import records, rows_of
 from audit.report.subgroup_section import main_grouping
 from audit.report.subgroup_tables import SMALL
@@ -30,10 +31,11 @@ Estimates = dict[str, Json]
 
 
 def frontier_blocks(
-    run: Mapping[str, Any], summary: Mapping[str, Any], subgroups: pd.DataFrame
+    run: Mapping[str, Any], summary: Mapping[str, Any], subgroups: pd.DataFrame, withheld: Withheld
 ) -> list[Json]:
     """Memorization, exposure and accuracy against ε as small multiples, their table below them.
 
+    ``withheld``: subgroups that are not in ``subgroups``; one of them may be the worst.
     Empty unless at least two private arms claim different finite ε.
     """
     arms = _by_epsilon(run, summary)
@@ -42,9 +44,11 @@ def frontier_blocks(
     panels = [p for p in _panels(run, summary, subgroups, arms) if _known(p, arms)]
     charts = [_chart(p, run, arms) for p in panels]
     numbers = _table(panels, run, summary, arms)
+    main = main_grouping(subgroups)
+    caption = _caption(panels) + ("" if main is None else not_drawn(withheld, main))
     return [
         heading("What each ε buys, and what it costs"),
-        figure(charts, _caption(panels), numbers, wide=True),
+        figure(charts, caption, numbers, wide=True),
     ]
 
 

@@ -58,6 +58,8 @@ def for_disparity(
 
 def for_trend(trend: Mapping[str, Any]) -> str:
     """How many subgroups would show the slope, were it as steep as it was estimated."""
+    if "slope" in trend.get("withheld", ()):
+        return "the internal report says it: the slope is withheld in this profile"
     groups = trend.get("n_groups") or 0
     if groups < FEWEST_FOR_A_VERDICT:
         return f"at least {FEWEST_FOR_A_VERDICT} subgroups with an estimate"

@@ -262,6 +262,8 @@ def _trend_words(trend: Mapping[str, Any], subject: str) -> str:
     slope = trend.get("slope")
     value, low, high = (part(slope, k) for k in ("value", "low", "high"))
     groups = f"{groups_words(trend)} by “{name(trend['grouping'])}”"
+    if "slope" in trend.get("withheld", ()):
+        return _trend_without_numbers(trend, subject, groups)
     if value is None:
         return (
             f"Whether rare subgroups lose more under {subject} could not be estimated ({groups})."
@@ -280,6 +282,19 @@ def _trend_words(trend: Mapping[str, Any], subject: str) -> str:
     return (
         f"Whether rare subgroups lose more than common ones under {subject} is open ({groups}): "
         f"{size}."
+    )
+
+
+def _trend_without_numbers(trend: Mapping[str, Any], subject: str, groups: str) -> str:
+    kept = "the numbers are withheld in this profile"
+    if trend["verdict"] == "shown":
+        more = "more" if trend["falling"] else "less"
+        return f"Among {groups}, rare ones lose {more} than common ones under {subject}; {kept}."
+    if trend["verdict"] == "equivalent":
+        return f"Among {groups}, rare and common ones lose about the same under {subject}; {kept}."
+    return (
+        f"Whether rare subgroups lose more than common ones under {subject} is open ({groups}); "
+        f"{kept}."
     )
 
 

@@ -95,7 +95,10 @@ def _trend(trend: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
     value = part(trend.get("slope"), "value")
     detail = f"slope {slope} per doubling of frequency, 95 % interval {ends}"
     detail += f", {p_value(trend.get('p_value'))}, {groups}{at_equal_difficulty(trend)}"
-    if value is None:
+    kept_back = "slope" in trend.get("withheld", ())
+    if kept_back:
+        text = _without_numbers(trend, noun, if_falling, if_rising)
+    elif value is None:
         text = f"No trend of {noun} could be estimated over “{grouping}” ({groups})."
         verdict = verdict if verdict in _UNDECIDED else "inconclusive"
     elif verdict == "shown":
@@ -119,6 +122,25 @@ def _trend(trend: Mapping[str, Any], run: Mapping[str, Any]) -> Json:
         threshold=0.0,
         inconclusive=verdict in _UNDECIDED,
         needed=needed.for_trend(trend) if verdict in _UNDECIDED else None,
+        withheld=kept_back,
+    )
+
+
+def _without_numbers(trend: Mapping[str, Any], noun: str, if_falling: str, if_rising: str) -> str:
+    """A trend whose numbers the public profile keeps back: they could be solved for a count."""
+    grouping, kept = name(trend["grouping"]), "the numbers are withheld in this profile"
+    if trend["verdict"] == "shown":
+        way = if_falling if trend["falling"] else if_rising
+        return f"Rare subgroups {way} than common ones: {noun} over “{grouping}”; {kept}."
+    said = {
+        "equivalent": f"No trend of {noun} with frequency beyond the stated margin over",
+        "too_few_groups": f"Too few groups for a verdict on {noun} over",
+    }.get(trend["verdict"])
+    if said is not None:
+        return f"{said} “{grouping}”; {kept}."
+    return (
+        f"Whether rare subgroups {if_falling} than common ones over “{grouping}” could not be "
+        f"decided ({noun}); {kept}."
     )
 
 
@@ -133,11 +155,13 @@ def _disparity(
         text = f"Losses by “{grouping}” under {label} could not be compared."
         verdict = verdict if verdict in _UNDECIDED else "inconclusive"
     elif verdict == "shown":
-        text = (
-            f"Subgroups by “{grouping}” do not lose equally under {label} (spread beyond noise "
-            f"{points(entry.get('tau'))}; Cochran Q {p_value(entry.get('q_p_value'))}). "
-            f"{worst}"
+        spread = (
+            ""
+            if "tau" in entry.get("withheld", ())
+            else f" (spread beyond noise {points(entry.get('tau'))}; Cochran Q "
+            f"{p_value(entry.get('q_p_value'))})"
         )
+        text = f"Subgroups by “{grouping}” do not lose equally under {label}{spread}. {worst}"
     elif verdict == "equivalent":
         text = f"Subgroups by “{grouping}” lose the same under {label} to within {points(margin)}. "
         text += worst
@@ -175,11 +199,16 @@ def _worst_words(entry: Mapping[str, Any]) -> str:
     gone = entry.get("withheld", ())
     if "worst_subgroup" in gone:
         return "The clearest excess is that of a subgroup that this profile withholds."
+    chance = (
+        f"its p, corrected for having picked it among {groups_words(entry)}, is withheld"
+        if "worst_p_adjusted" in gone
+        else f"{p_value(p)} corrected for having picked it among {groups_words(entry)}"
+        f"{'' if alone else ': it may be chance'}"
+    )
     text = (
         f"The clearest excess: “{name(worst)}” ({_test_examples(entry.get('worst_loss'))}) loses "
         f"{points(part(entry.get('worst_loss'), 'value'))}, {points(part(excess, 'value'))} more "
-        f"than the rest ({_interval_words(excess)}; {p_value(p)} corrected for having picked "
-        f"it among {groups_words(entry)}{'' if alone else ': it may be chance'})."
+        f"than the rest ({_interval_words(excess)}; {chance})."
     )
     if "largest_subgroup" in gone:
         return f"{text} The largest loss is that of a subgroup that this profile withholds."

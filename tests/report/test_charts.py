@@ -195,7 +195,7 @@ def test_cells_without_counts_are_named_by_their_class(quiet: Run) -> None:
 
 def test_the_frontier_has_a_point_per_epsilon_in_order_and_its_reference() -> None:
     run = make(seed=3, hostile=False, epsilons=(8.0, 2.0, 4.0))
-    heading, figure = frontier_blocks(run.run, run.summary, run.subgroups)
+    heading, figure = frontier_blocks(run.run, run.summary, run.subgroups, {})
     assert heading["type"] == "heading"
     for chart in figure["charts"]:
         assert [p["epsilon"] for p in chart["data"]["points"]] == [2.0, 4.0, 8.0]

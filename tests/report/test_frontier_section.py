@@ -24,7 +24,7 @@ def several() -> Run:
 
 
 def figure_of(run: Run) -> dict[str, Any]:
-    _, figure = frontier_blocks(run.run, run.summary, run.subgroups)
+    _, figure = frontier_blocks(run.run, run.summary, run.subgroups, {})
     return figure
 
 
@@ -36,7 +36,7 @@ def panel(figure: dict[str, Any], title: str) -> dict[str, Any]:
 @pytest.mark.parametrize("epsilons", [(2.0,), (2.0, 2.0)])
 def test_one_epsilon_has_no_frontier(epsilons: tuple[float, ...]) -> None:
     run = make(seed=4, hostile=False, epsilons=epsilons)
-    assert frontier_blocks(run.run, run.summary, run.subgroups) == []
+    assert frontier_blocks(run.run, run.summary, run.subgroups, {}) == []
 
 
 def test_panels_show_the_estimates_of_the_run(several: Run) -> None:

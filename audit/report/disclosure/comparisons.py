@@ -1,10 +1,13 @@
 """The comparisons between subgroups in summary.json as the public profile may see them. PURE.
 
-Where a grouping has withheld subgroups, a comparison over all of them could be solved for what is
-withheld: the level and the centre of a trend are means over all counts, an extreme difference or
-the smallest detectable one is that of a particular, mostly the smallest, subgroup. Such numbers
-are taken out, and the entry says so (``withheld``: its keys that are null for that reason).
-Verdicts, slopes and p-values rest on all subgroups and stay.
+Where a grouping has withheld subgroups, numbers computed from all of them are equations for what is
+withheld. Those that single out a subgroup or a count (an extreme, the smallest detectable
+difference, level and centre of a trend) are taken out. Slopes, spreads and p-values of an outcome
+are at most four independent numbers; they stay where the withheld subgroups leave four rates of
+that outcome open (``suppression.open_counts``), so that each outcome brings as many unknowns as
+equations and none is left for a count. Verdicts, and which way a shown trend goes, always stay.
+
+An entry that something was taken out of says so (``withheld``: its keys that are null for it).
 """
 
 from __future__ import annotations
@@ -19,18 +22,39 @@ from audit.report.frames import records
 from audit.report.words import Json, finite
 
 Withheld = Mapping[str, Sequence[str]]
-_WORST = ("worst_subgroup", "worst_loss", "worst_minus_rest", "worst_p_adjusted")
-_LARGEST = ("largest_subgroup", "largest_loss")
+FEWEST_OPEN = 4
+"""As many numbers as a trend (slope and error) and a comparison (τ, Q) tell of one outcome."""
+# What may be told of a grouping with withheld subgroups; what is added later has to be added here.
+_ALWAYS = frozenset({
+    *("grouping", "kind", "arm", "outcome", "verdict", "method", "n_groups", "n_given"),
+    *("equivalence_margin", "relabellings", "q_degrees"),
+})  # fmt: skip
+_NUMBERS = frozenset({
+    *("slope", "p_value", "slope_at_equal_difficulty", "p_value_at_equal_difficulty"),
+    *("tau", "cochran_q", "q_p_value", "worst_p_adjusted"),
+})  # fmt: skip
+_WORST = frozenset({"worst_subgroup", "worst_loss", "worst_minus_rest"})
+_LARGEST = frozenset({"largest_subgroup", "largest_loss"})
 # Their denominators are test examples of one class in a subgroup, which nothing here counts.
 _BY_CLASS = ("true_positive_rate", "false_positive_rate", "equalized_odds")
 
 
-def comparisons(summary: Mapping[str, Any], withheld: Withheld, published: pd.DataFrame) -> Json:
-    """The parts of ``summary`` about subgroups; ``published``: the rows of the public profile."""
+def comparisons(
+    summary: Mapping[str, Any],
+    withheld: Withheld,
+    still_open: Mapping[str, int],
+    published: pd.DataFrame,
+) -> Json:
+    """The parts of ``summary`` about subgroups.
+
+    ``still_open``: by grouping, how many withheld counts could be chosen freely. ``published``: the
+    rows of the public profile.
+    """
     power = summary.get("power") or {}
+    told = {g: _ALWAYS | (_NUMBERS if still_open[g] >= FEWEST_OPEN else set()) for g in withheld}
     found = {
-        "trends": [_trend(t, withheld) for t in summary.get("trends") or []],
-        "disparity": [_disparity(d, withheld) for d in summary.get("disparity") or []],
+        "trends": [_trend(t, told) for t in summary.get("trends") or []],
+        "disparity": [_disparity(d, withheld, told) for d in summary.get("disparity") or []],
         "fairlearn": _rates(summary.get("fairlearn") or [], withheld),
         "longtail": [_longtail(e) for e in summary.get("longtail") or []
                      if e["grouping"] not in withheld],
@@ -39,31 +63,43 @@ def comparisons(summary: Mapping[str, Any], withheld: Withheld, published: pd.Da
     return {key: value for key, value in found.items() if key in summary}
 
 
-def _trend(trend: Mapping[str, Any], withheld: Withheld) -> Json:
-    return _without(trend, ("level", "centre") if trend["grouping"] in withheld else ())
+def _trend(trend: Mapping[str, Any], told: Mapping[str, frozenset[str]]) -> Json:
+    if trend["grouping"] not in told:
+        return dict(trend)
+    shown = _only(trend, told[trend["grouping"]])
+    if trend["verdict"] == "shown" and "slope" in shown.get("withheld", ()):
+        shown["falling"] = trend["slope"]["value"] < 0
+    return shown
 
 
-def _disparity(entry: Mapping[str, Any], withheld: Withheld) -> Json:
-    names = withheld.get(entry["grouping"], ())
-    gone = ("smallest_detectable",) if names else ()
-    gone += _WORST if entry.get("worst_subgroup") in names else ()
-    gone += _LARGEST if entry.get("largest_subgroup") in names else ()
-    shown = _without(entry, gone)
+def _disparity(
+    entry: Mapping[str, Any], withheld: Withheld, told: Mapping[str, frozenset[str]]
+) -> Json:
+    shown, names = dict(entry), withheld.get(entry["grouping"], ())
+    if names:
+        keys = told[entry["grouping"]]
+        if entry.get("worst_subgroup") not in names:
+            keys |= _WORST
+        else:
+            keys -= {"worst_p_adjusted"}
+        keys |= _LARGEST if entry.get("largest_subgroup") not in names else set()
+        shown = _only(entry, keys)
     for key in ("worst_loss", "worst_minus_rest", "largest_loss"):
         if shown.get(key) and finite(shown[key].get("n")):
             shown[key] = {**shown[key], "n": rounding.count(shown[key]["n"])}
     return shown
 
 
+def _only(entry: Mapping[str, Any], keys: frozenset[str]) -> Json:
+    """``entry`` with all but ``keys`` null, and these listed as withheld."""
+    gone = [key for key in entry if key not in keys]
+    return {**entry, **dict.fromkeys(gone), **({"withheld": gone} if gone else {})}
+
+
 def _longtail(entry: Mapping[str, Any]) -> Json:
     # Where one subgroup is clearly the smallest, τ · n is its count.
-    return _without({**entry, "smallest": rounding.count(entry["smallest"])}, ("tau",))
-
-
-def _without(entry: Mapping[str, Any], keys: Sequence[str]) -> Json:
-    """``entry`` with ``keys`` null, and listed as withheld."""
-    gone = [key for key in keys if key in entry]
-    return {**entry, **dict.fromkeys(gone), **({"withheld": gone} if gone else {})}
+    smallest = rounding.count(entry["smallest"])
+    return {**_only(entry, frozenset(entry) - {"tau"}), "smallest": smallest}
 
 
 def _power(power: Mapping[str, Any], withheld: Withheld, published: pd.DataFrame) -> Json:

@@ -12,7 +12,7 @@ from typing import Any
 from audit.report.disclosure import frames, rounding
 from audit.report.disclosure.comparisons import comparisons
 from audit.report.disclosure.manifest import manifest
-from audit.report.disclosure.suppression import withheld
+from audit.report.disclosure.suppression import open_counts, withheld
 from audit.report.findings import findings
 from audit.report.inputs import ReportInputs
 from audit.report.words import Json
@@ -36,7 +36,8 @@ def public(inputs: ReportInputs) -> ReportInputs:
     gone = withheld(inputs.subgroups, inputs.examples)
     shown = frames.subgroups(inputs.subgroups, gone, int(run["data"]["n"]))
     kept = {key: inputs.summary[key] for key in _KEPT if key in inputs.summary}
-    summary = kept | comparisons(inputs.summary, gone, shown)
+    still_open = open_counts(inputs.subgroups, inputs.examples, gone)
+    summary = kept | comparisons(inputs.summary, gone, still_open, shown)
     return replace(
         inputs,
         run=run,

@@ -108,7 +108,8 @@ def _shared(
     """The equations between two groupings, but for that of the total, which both have anyway.
 
     The graph is of training examples. Where the sums of some components differ (test examples that
-    lie across), the parts they share are larger for these counts: they are put together.
+    lie across), the parts they share are larger for these counts: they are put together. Groupings
+    whose totals differ (tables that somebody changed) then have no equation about that part.
     """
     size, left, right = len(groups.table), groups.rows(one), groups.rows(other)
     edges = np.concatenate([_seen_together(groups, one, other), _named(groups, one, other)])
@@ -118,7 +119,10 @@ def _shared(
     differ = np.bincount(part, weights=sign * counts, minlength=part.max() + 1) != 0
     part = np.where(differ[part], part.max() + 1, part)
     parts = np.unique(part[sign != 0])
-    return [] if len(parts) == 1 else [np.where(part == p, sign, 0) for p in parts]
+    if len(parts) == 1:
+        return []
+    lines = (np.where(part == p, sign, 0) for p in parts)
+    return [line for line in lines if line @ counts == 0]
 
 
 def _seen_together(groups: Groups, one: str, other: str) -> Int[np.ndarray, "edges 2"]:

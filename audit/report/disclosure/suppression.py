@@ -6,7 +6,7 @@ help, until every withheld count is protected against subtraction (``attack``) i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,26 @@ def withheld(
     found = {g: tuple(map(str, names[r[mask[r]]])) for g in groups.groupings
              if len(r := groups.rows(g))}  # fmt: skip
     return {grouping: names for grouping, names in found.items() if names}
+
+
+def open_counts(
+    subgroups: pd.DataFrame, examples: pd.DataFrame, gone: Mapping[str, Sequence[str]]
+) -> Mapping[str, int]:
+    """By grouping of ``gone``, how many of its withheld counts the equations leave open.
+
+    Of training or of test examples, whichever are fewer, as if all other groupings were published.
+    """
+    groups = groups_of(subgroups, examples)
+    names, found = groups.table["subgroup"].to_numpy(), {}
+    for column in ("n_train", "n_test"):
+        counts = groups.table[column].to_numpy(np.int64)
+        known = relations(groups, counts)
+        for grouping, hidden in gone.items():
+            rows = [r for r in groups.rows(grouping) if names[r] in hidden and counts[r] > 0]
+            rank = np.linalg.matrix_rank(known.coefficients[:, rows]) if rows else 0
+            left = len(rows) - int(rank)
+            found[grouping] = min(left, found.get(grouping, left))
+    return found
 
 
 def suppress(groups: Groups, fewest: int = FEWEST) -> Mask:

@@ -184,9 +184,15 @@ def _summary(summary: dict[str, Any], variant: Variant, n: int, n_test: int) -> 
     made["disparity"] = [_disparity(g, "w" if g == "race" else "m") for g in ("sex", "race")]
     made["disparity"] += [_disparity("ward", variant.worst, k), _disparity("sex×race", "m × w", k)]
     made["disparity"][-1]["largest_subgroup"] = "f × o" if k == 1 else "m × o"
+    made["trends"][-1]["verdict"] = "shown"
     for entry in made["trends"] + made["disparity"]:
-        if entry["grouping"] in {"ward", "sex×race"} and "level" in entry:
-            entry |= {"level": e(0.01 * k, 0.01, 4), "centre": 4.3 + k}
+        if entry["grouping"] in {"ward", "sex×race"}:
+            # With two subgroups withheld these are equations for two counts and their rates.
+            numbers = {"tau": 0.01 * k, "p_value": 0.001 * k, "slope": e(-0.01 * k, 0.005, 4),
+                       "cochran_q": 8.0 + k, "q_p_value": 0.01 * k, "worst_p_adjusted": 0.02 * k,
+                       "level": e(0.01 * k, 0.01, 4), "centre": 4.3 + k}  # fmt: skip
+            entry |= {key: value for key, value in numbers.items() if key in entry}
+            entry["equivalent_within"] = 0.03 * k
     made["fairlearn"] = [r for g, groups in counts.items() for r in _rates(g, list(groups), k)]
     made["longtail"] = [
         {"grouping": g, "kind": KINDS[g], "classes": 2, "n": n, "groups": len(c),

@@ -184,12 +184,18 @@ def test_no_verdict_changes_and_nothing_withheld_reads_as_not_estimable(
     assert "internal report" in ward["needed"]
     row = next(r for r in tables(shown)["Findings"] if "“ward” lose equally" in r[0])
     assert row[3] == "withheld"
+    trend = next(f for f in shown["findings"] if f["id"] == "trend-loss_dp-2-ward")
+    assert trend["statement"].startswith("Rare subgroups lose more than common ones")
+    assert trend["statement"].endswith("the numbers are withheld in this profile.")
     equal = tables(shown)["Do all subgroups lose equally? (losses in percentage points)"]
     cells = {r[0]: r for r in equal}
-    assert set(cells["ward"][2:8]) == {"withheld"}
+    assert set(cells["ward"][2:11]) == {"withheld"}
     assert cells["sex×race"][2] == "m × w"
-    assert cells["sex×race"][7] == "withheld"
+    assert set(cells["sex×race"][6:11]) == {"withheld"}
     assert "withheld" not in cells["sex"]
+    trends = {r[0]: r for r in tables(shown)["Trends with frequency"]}
+    assert [*trends["ward"][3:6], trends["ward"][7]] == ["withheld"] * 4
+    assert "withheld" not in trends["sex"]
 
 
 def test_rounding_never_changes_a_verdict() -> None:
