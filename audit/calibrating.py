@@ -9,6 +9,7 @@ from audit.claims import ALPHA
 from audit.errors import BadInput
 from audit.estimates.calibration import PROCEDURES, Setting, calibrate_procedures
 from audit.manifest import read_manifest
+from audit.results import calibration_file
 from audit.seeds import Purpose, generator
 from audit.store import write_json
 
@@ -73,5 +74,5 @@ def calibrate_run(run: Path | None, *, trials: int, seed: int) -> dict[str, Any]
         "procedures": [entry.to_json() for entry in found],
     }
     if run is not None:
-        write_json(run / "results" / "calibration.json", result)
+        write_json(calibration_file(run), result)
     return result

@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from audit.results import calibration_file
+
 _WIDTH = 118
 
 
@@ -38,7 +40,7 @@ def print_calibration(result: dict[str, Any], run: Path | None) -> None:
         "was above or the true ε was refuted. A dash: a test of a claim, which certifies none."
     )
     if run is not None:
-        console.print(str(run / "results" / "calibration.json"), markup=False, highlight=False)
+        console.print(str(calibration_file(run)), markup=False, highlight=False)
 
 
 def _rate(share: dict[str, Any]) -> str:

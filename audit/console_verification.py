@@ -24,6 +24,8 @@ def print_verification(found: Verification) -> None:
         _say(f"{found.figures:,} figures made again: none differs")
     else:
         _say(f"{found.figures:,} figures made again: {len(found.differ):,} differ")
+    if found.unchecked:
+        _say(f"{found.unchecked:,} more are taken from results/calibration.json: not made again")
     for each in found.differ[:MOST_SHOWN]:
         _say(f"  {each.where}: {each.stated} stated, {each.computed} computed")
     if len(found.differ) > MOST_SHOWN:

@@ -12,18 +12,22 @@ from audit.report.document import document
 from audit.report.formats import Format, file_name, render
 from audit.report.inputs import ReportInputs, ReportOptions
 from audit.report.words import Json
-from audit.results import Results, read_results
+from audit.results import Results, calibration_file, read_results
 from audit.showing import with_gallery
 from audit.store import read_json, write_bytes
 
 
 def report_inputs(
-    path: Path, results: Results | None = None, *, attestation: Path | None = None
+    path: Path,
+    results: Results | None = None,
+    *,
+    attestation: Path | None = None,
+    calibrated: bool = True,
 ) -> ReportInputs:
     """What the report of the finished run in ``path`` is made of.
 
     ``results``: in place of those that are stored there. ``attestation``: what people state of the
-    run; by default its own file, if there is one.
+    run; by default its own file, if there is one. ``calibrated``: with what `audit calibrate` left.
 
     Raises:
         BadInput: ``path`` is no finished run, or the attestation cannot be used for it.
@@ -33,7 +37,7 @@ def report_inputs(
     stated = read_attestation(path, attestation)
     return ReportInputs(
         manifest,
-        _with_calibration(results.summary, path),
+        _with_calibration(results.summary, path) if calibrated else results.summary,
         results.examples,
         results.influence,
         results.subgroups,
@@ -106,7 +110,7 @@ def _undrawable(path: Path, error: Exception) -> BadInput:
 def _with_calibration(summary: dict[str, Any], path: Path) -> dict[str, Any]:
     """The figures of ``audit calibrate`` in place of the run's own, where it was given: it makes
     more trials."""
-    file = path / "results" / "calibration.json"
+    file = calibration_file(path)
     if not file.exists():
         return summary
     found = read_json(file)

@@ -51,6 +51,11 @@ class Results:
     summary: dict[str, Any]
 
 
+def calibration_file(path: Path) -> Path:
+    """What `audit calibrate` leaves of the run in ``path``."""
+    return path / "results" / "calibration.json"
+
+
 def write_results(run: Path, results: Results) -> None:
     """Write ``results/``; the same numbers give the same bytes."""
     for name in _TABLES:

@@ -22,7 +22,7 @@ from audit.report.inputs import ReportOptions
 from audit.report.schema import check_report
 from audit.report.words import Json
 from audit.reporting import report_inputs
-from audit.results import Results, differing_results
+from audit.results import Results, calibration_file, differing_results
 from audit.reviewed import read_report
 from audit.showing import with_gallery
 from audit.store import Damaged, damaged_shards
@@ -45,14 +45,17 @@ class Check:
 class Verification:
     """What ``verify`` found.
 
-    ``figures``: how many were compared. ``differ``: those that come out otherwise. ``rest_on``:
-    by damaged shard, the places of the figures that change if its content is left out: none of
-    them can be relied on, whether it comes out otherwise or not.
+    ``figures``: how many were made again and compared. ``differ``: those that come out otherwise.
+    ``unchecked``: how many more are taken from the file of ``audit calibrate``, which was not made
+    again. ``rest_on``: by report, the places of the figures that change if the content of the
+    damaged shards is left out: none of them can be relied on, whether it comes out otherwise or
+    not.
     """
 
     checks: tuple[Check, ...]
     figures: int
     differ: tuple[Difference, ...]
+    unchecked: int
     rest_on: dict[str, tuple[str, ...]]
 
     @property
@@ -87,16 +90,19 @@ def verify(path: Path, *, attestation: Path | None = None) -> Verification:
     without = _estimated(path, manifest, data, "blank") if damaged else None
     differ: list[Difference] = []
     rest_on: dict[str, tuple[str, ...]] = {}
-    compared = 0
+    compared = unchecked = 0
     for name, contents in stated.items():
         checks += [_canonical(path / name, contents), _listed(name, contents, manifest)]
         checks += _renderings(path, name, contents)
-        compared += len(figures(contents))
-        differ += differences(contents, _made_again(path, contents, results, attestation))
+        again = _made_again(path, contents, results, attestation)
+        differ += differences(contents, again)
+        simulated = _from_calibration(path, contents, again, results, attestation)
+        unchecked += simulated
+        compared += len(figures(contents)) - simulated
         if without is not None:
             changed = differences(contents, _made_again(path, contents, without, attestation))
             rest_on[name] = tuple(each.where for each in changed)
-    return Verification(tuple(checks), compared, tuple(differ), rest_on)
+    return Verification(tuple(checks), compared, tuple(differ), unchecked, rest_on)
 
 
 def _stated(file: Path) -> Json:
@@ -112,15 +118,32 @@ def _estimated(path: Path, manifest: dict[str, Any], data: Dataset, damaged: Dam
     return estimate_run(path, manifest, data, outputs_of=outputs)
 
 
-def _made_again(path: Path, contents: Json, results: Results, attestation: Path | None) -> Json:
+def _made_again(
+    path: Path,
+    contents: Json,
+    results: Results,
+    attestation: Path | None,
+    *,
+    calibrated: bool = True,
+) -> Json:
     asked = contents.get("options") or {}
     options = ReportOptions(
         profile=contents.get("profile", "internal"),
         full_subgroups=bool(asked.get("full_subgroups")),
         examples=bool(asked.get("examples")),
     )
-    inputs = report_inputs(path, results, attestation=attestation)
+    inputs = report_inputs(path, results, attestation=attestation, calibrated=calibrated)
     return document(with_gallery(path, inputs) if options.examples else inputs, options)
+
+
+def _from_calibration(
+    path: Path, contents: Json, again: Json, results: Results, attestation: Path | None
+) -> int:
+    """How many figures would be others without what `audit calibrate` left."""
+    if not calibration_file(path).exists():
+        return 0
+    plain = _made_again(path, contents, results, attestation, calibrated=False)
+    return len(differences(again, plain))
 
 
 def _config(manifest: dict[str, Any]) -> Check:
@@ -152,7 +175,7 @@ def _stored(path: Path, results: Results) -> list[Check]:
     different = differing_results(path, results)
     seen = f"others from the shards: {', '.join(different)}" if different else "as from the shards"
     found = [Check("tables of results/", not different, seen)]
-    if (path / "results" / "calibration.json").exists():
+    if calibration_file(path).exists():
         seen = "simulated by audit calibrate, not made from the shards; not made again"
         found.append(Check("results/calibration.json", None, seen))
     return found

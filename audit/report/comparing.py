@@ -14,7 +14,8 @@ from typing import Any
 from audit.report.words import finite, name
 
 # Sums in another order (other BLAS kernels) change the last digits of a double.
-_RELATIVE, _ABSOLUTE = 1e-9, 1e-12
+# Where terms cancel, what is left of them has the size of their last digits.
+_RELATIVE, _ABSOLUTE = 1e-9, 1e-14
 _ABSENT = "(absent)"
 
 

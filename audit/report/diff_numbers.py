@@ -27,8 +27,12 @@ _ESTIMATES = {
     "accuracy_test": ("test accuracy", "percent", _FALLING),
     "mem_mean": ("mean memorization", "number", _RISING),
     "mem_share_above_0.25": ("share memorized ≥ 0.25", "percent", _RISING),
-    "mem_max": ("largest memorization", "number", _RISING),
+    "mem_max": ("largest memorization", "number", 0),
 }
+# Its interval is that of one example, which was picked for being the largest of all: it holds 95 %
+# of nothing here. Whether the largest refutes a claim is a finding, and findings are compared.
+_PICKED = "mem_max"
+_NO_LIMITS: tuple[Json, Json] = ({"low": None, "high": None}, {"low": None, "high": None})
 _RATES = {
     "auc": ("AUC", "number"),
     "balanced_accuracy": ("balanced accuracy", "percent"),
@@ -47,7 +51,9 @@ def number_changes(
         worse = 1 if arm in private else 0
         for key, (words, unit, side) in _ESTIMATES.items():
             what = f"{words} of {name(arm)}"
-            found += compared("numbers", what, was.get(key), now.get(key), unit, worse * side)
+            judged = _NO_LIMITS if key == _PICKED else None
+            found += compared("numbers", what, was.get(key), now.get(key), unit, worse * side,
+                              judged_by=judged)  # fmt: skip
         found += _attacked(arm, was.get("exposure") or {}, now.get("exposure") or {}, worse)
         found += _certified(arm, was, now)
     return found, [JUDGED] if any(change.numbers for change in found) else []

@@ -39,9 +39,9 @@ def reconversion(run: Run, summary: Summary) -> str:
 
 
 _DRAWN = {
-    True: "the draws of the checked model agree",
-    False: "the draws of the checked model do NOT agree",
-    None: "not tested on draws here",
+    True: "holds (the draws of the checked model agree)",
+    False: "does not hold (the draws of the checked model do NOT agree)",
+    None: "assumed (drawn so by the code that trains; not tested on draws here)",
 }
 
 
@@ -52,12 +52,10 @@ def sampling(run: Run, summary: Summary) -> str:
         if native(run, arm) is None:
             return trained_here(run, arm, "not known: no mechanism is stated")
         stream = ((run.get("cross_check") or {}).get(arm) or {}).get("stream") or {}
-        drawn = _DRAWN[stream.get("passed")]
-        holds = "does not hold" if stream.get("passed") is False else "holds"
         return trained_here(
             run, arm,
             "Poisson sampling, each example in a step by a coin of its own with probability "
-            f"{general(run['arms'][arm]['sample_rate'], 4)}: {holds} ({drawn})",
+            f"{general(run['arms'][arm]['sample_rate'], 4)}: {_DRAWN[stream.get('passed')]}",
         )  # fmt: skip
 
     return by_arm(run, private_arms(summary, run), say)

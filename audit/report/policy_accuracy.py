@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from audit.estimates.limits import fewest_degrees, upper_limit, widened
+from audit.report.disclosure.rounding import COUNTS
+from audit.report.disclosure.suppression import FEWEST
 from audit.report.policy import AccuracyRules
 from audit.report.policy_result import MET, NOT_MET, OPEN, Outcome, Result, at_most, gravest
 from audit.report.words import Json, count, counted, interval, joined, name, part, points
@@ -104,8 +106,13 @@ def _judged_group(
     few test examples cannot exclude; ``low`` holds for ``compared`` subgroups at once.
     """
     value, low, high = (part(row, f"loss_{arm}{end}") for end in ("", "_low", "_high"))
-    n = part(row, "n_test")
-    judged: Json = {"subgroup": row["subgroup"], "n_test": n, "value": value, "limits": None}
+    n = row["fewest"]
+    judged: Json = {
+        "subgroup": row["subgroup"],
+        "n_test": part(row, "n_test"),
+        "value": value,
+        "limits": None,
+    }
     if (why := _why_open(row, arm, smallest)) is not None:
         return {**judged, "low": None, "high": None, "outcome": OPEN, "why": why}
     assert value is not None
@@ -129,7 +136,7 @@ def _judged_group(
 
 def _why_open(row: Mapping[str, Any], arm: str, smallest: int) -> str | None:
     """Why nothing can be said of a subgroup's loss; None where something can."""
-    n = part(row, "n_test")
+    n = row["fewest"]
     if n is None:
         return "an unknown number of test examples"
     if n < smallest:
@@ -227,7 +234,7 @@ def _equivalence(
         within = part(entry, "equivalence_margin")
     excess = entry.get("worst_minus_rest")
     value, least = part(excess, "value"), _least_excess(entry, report)
-    small = [row for row in rows if (part(row, "n_test") or 0) < smallest]
+    small = [row for row in rows if (row["fewest"] or 0) < smallest]
     withheld = _withheld(report, grouping)
     worst = f"“{name(entry.get('worst_subgroup') or '?')}” loses {points(value)} more than the rest"
     if least is not None and least > margin:
@@ -259,14 +266,26 @@ def _least_excess(entry: Mapping[str, Any], report: Mapping[str, Any]) -> float 
     if any(x is None for x in found):
         return None
     value, low, high, n, groups, n_test = found
+    n = _fewest(n, report["profile"] == "public")
     degrees = fewest_degrees(report["results"]["models"], n, n_test - n)
     least, _ = widened(value, low, high, degrees=degrees, comparisons=int(groups))
     return None if math.isnan(least) else least
 
 
 def _rows(report: Mapping[str, Any], grouping: str | None) -> list[Json]:
-    rows = report["results"].get("subgroups") or []
-    return [row for row in rows if row["grouping"] == grouping]
+    """The subgroups of a grouping, each with ``fewest``: the test examples that it has at least.
+
+    A public report tells counts to the nearest multiple, so a subgroup may have fewer than shown.
+    """
+    rows = [r for r in report["results"].get("subgroups") or [] if r["grouping"] == grouping]
+    rounded = report["profile"] == "public"
+    return [{**row, "fewest": _fewest(part(row, "n_test"), rounded)} for row in rows]
+
+
+def _fewest(shown: Any, rounded: bool) -> Any:
+    if shown is None or not rounded:
+        return shown
+    return max(min(shown, FEWEST), shown - COUNTS // 2)
 
 
 def _withheld(report: Mapping[str, Any], grouping: str | None) -> int:

@@ -88,7 +88,8 @@
   /* Charts: the drawn picture becomes a Vega view when it comes near the screen. */
 
   const KEYS = make("p", { id: "chart-keys", className: "offscreen" },
-    "Arrow keys step through the values of the chart, Escape hides them.");
+    "Arrow keys step through the values of the chart, Escape hides them. " +
+    "Where the legend can be clicked, L steps through it and dims the rest.");
   const SPOKEN = make("p", { className: "offscreen" });
   SPOKEN.setAttribute("role", "status");
   const TIP = make("div", { className: "tip", hidden: true });
@@ -142,7 +143,19 @@
     return found;
   };
 
-  const answering = (live) => {
+  // The legend by keyboard: as clicked, entry after entry, then none.
+  const choosing = (live) => {
+    const labels = [...live.querySelectorAll(".role-legend-label text")];
+    let chosen = -1;
+    return () => {
+      chosen = chosen + 1 < labels.length ? chosen + 1 : -1;
+      const entry = labels[chosen] ?? live.querySelector("svg");
+      entry.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+      SPOKEN.textContent = chosen < 0 ? "all shown" : `only ${entry.textContent}`;
+    };
+  };
+
+  const answering = (live, choose) => {
     let at = -1;
     live.addEventListener("pointermove", (event) => {
       const mark = nearest(live, event.clientX, event.clientY);
@@ -159,6 +172,7 @@
         Home: 0, End: stops.length - 1,
       }[event.key];
       if (event.key === "Escape") hide();
+      if (choose && event.key.toLowerCase() === "l" && !(event.ctrlKey || event.metaKey || event.altKey)) choose();
       if (goal === undefined || !stops.length) return;
       event.preventDefault();
       at = Math.max(0, Math.min(goal, stops.length - 1));
@@ -184,7 +198,7 @@
     live.setAttribute("aria-labelledby", name.split(" ")[0]);
     live.setAttribute("aria-describedby", KEYS.id);
     live.vegaView = view;
-    answering(live);
+    answering(live, spec.params?.some(({ bind }) => bind === "legend") && choosing(live));
     drawn.after(live);
     panel.classList.add("is-live");
   };

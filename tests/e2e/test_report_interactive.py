@@ -142,6 +142,26 @@ def test_a_legend_is_clicked_to_dim_the_rest(browser: Any, tmp_path: Path) -> No
         assert dimmed.count() > 3
 
 
+def test_the_legend_is_stepped_through_by_keyboard(browser: Any, tmp_path: Path) -> None:
+    with opened(browser, tmp_path, page_of("interactive")) as shown:
+        shown.awaken()
+        page, chart = shown.page, live(shown, "exposed")
+        dimmed = chart.locator("path[opacity='0.15']")
+        entries = chart.locator(".role-legend-label text").all_text_contents()
+        assert len(entries) > 1
+        chart.focus()
+        for entry in entries:
+            page.keyboard.press("l")
+            assert page.inner_text("[role=status]") == f"only {entry}"
+            page.wait_for_function(
+                "() => document.querySelector('#exposed path[opacity=\"0.15\"]')"
+            )
+            assert dimmed.count() > 3
+        page.keyboard.press("L")
+        assert page.inner_text("[role=status]") == "all shown"
+        page.wait_for_function("() => !document.querySelector('#exposed path[opacity=\"0.15\"]')")
+
+
 def test_a_wheel_over_a_chart_scrolls_the_page(browser: Any, tmp_path: Path) -> None:
     with opened(browser, tmp_path, page_of("interactive")) as shown:
         shown.awaken()

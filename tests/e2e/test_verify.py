@@ -44,6 +44,31 @@ def test_an_untouched_run_verifies(run: Path) -> None:
     assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
 
 
+def test_reports_of_both_profiles_verify_and_each_fails_by_itself(run: Path) -> None:
+    done = audit("report", "r", "--profile", "public", cwd=run.parent)
+    assert done.code in {0, 3}, done
+    found = verify(run)
+    assert found.holds, found
+    contents = read_json(run / "report-public.json")
+    contents["results"]["arms"]["standard"]["accuracy_test"]["value"] = 0.9999
+    (run / "report-public.json").write_text(document_json(contents), encoding="utf-8")
+    failed = verify(run)
+    assert [d.where for d in failed.differ] == ["results.arms.standard.accuracy_test.value"]
+    assert failed.figures == found.figures
+
+
+def test_figures_of_a_calibration_are_not_said_to_be_made_again(run: Path) -> None:
+    before = verify(run)
+    assert before.unchecked == 0
+    done = audit("calibrate", "r", "--trials", "20", cwd=run.parent)
+    assert done.code == 0, done
+    assert audit("report", "r", cwd=run.parent).code in {0, 3}
+    after = verify(run)
+    assert after.holds, after
+    assert after.unchecked > 0
+    assert [c.what for c in after.checks if c.holds is None] == ["results/calibration.json"]
+
+
 @pytest.mark.parametrize("where", [0.02, 0.4, 0.9])
 def test_one_bit_in_a_shard_and_it_says_which_figures_fail(run: Path, where: float) -> None:
     shard = run / "shards" / "standard" / "2-3.safetensors"

@@ -236,7 +236,7 @@ NUMBERS: list[tuple[str, Json, Json, str, str, str]] = [
     ("loss", estimate(0.02), estimate(None), "gone", "new", ""),
     ("accuracy_test", estimate(0.9), estimate(0.8), "worse", "better", "beyond noise"),
     ("mem_mean", estimate(0.01), estimate(0.1), "worse", "better", "beyond noise"),
-    ("mem_max", estimate(0.1, 0.05), estimate(0.3, 0.05), "worse", "better", "beyond noise"),
+    ("mem_max", estimate(0.1, 0.05), estimate(0.3, 0.05), "changed", "changed", "no interval"),
 ]
 
 

@@ -292,6 +292,23 @@ def test_smallest_group_is_the_policys(base: Json):
     assert only(f"{rule}smallest_group = 13", base, rows).outcome == OPEN
 
 
+def test_rounded_counts_of_a_public_report_decide_as_the_fewest_they_may_stand_for(base: Json):
+    """15 may be 13, 10 is never fewer than 10; the number shown stays."""
+    change = groups(group("a", 100), group("b", 15, 0.9, 0.05))
+
+    def outcome(smallest: int, profile: str) -> str:
+        rule = f"[accuracy]\nworst_group_loss_at_most = 0.10\nsmallest_group = {smallest}"
+        result = only(rule, base | {"profile": profile}, change)
+        assert [g["n_test"] for g in result.groups] == [100, 15]
+        return result.outcome
+
+    assert [outcome(n, "internal") for n in (13, 14, 15, 16)] == [NOT_MET, NOT_MET, NOT_MET, OPEN]
+    assert [outcome(n, "public") for n in (13, 14, 15, 16)] == [NOT_MET, OPEN, OPEN, OPEN]
+    rule = "[accuracy]\nworst_group_loss_at_most = 0.10"
+    ten = groups(group("a", 100), group("b", 10, 0.9, 0.05))
+    assert only(rule, base | {"profile": "public"}, ten).outcome == NOT_MET
+
+
 def test_groupings_are_all_but_bins_of_frequency_or_those_named(base: Json):
     def change(contents: Json) -> None:
         bins = {**group("1/4", 100), "grouping": "site: frequency", "kind": "frequency"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from pathlib import PureWindowsPath
 from typing import Any
@@ -28,10 +27,9 @@ def manifest(run: Mapping[str, Any]) -> Json:
     taken out (these may quote the data); of paths the file names stay. The seed is not told.
     """
     shown = {key: _no_paths(value) for key, value in run.items()}
+    # With --seed it names the seed, without it tells that the seed is the default one.
     if "command_line" in shown:
-        shown["command_line"] = command_line(str(run["command_line"]))
-        if "--seed" in shown["command_line"]:
-            shown["command_line"] = _UNTOLD
+        shown["command_line"] = _UNTOLD
     data = dict(shown["data"])
     if data.get("source"):
         data["source"] = file_name(str(data["source"]))
@@ -58,19 +56,6 @@ def _files(run: Mapping[str, Any]) -> list[Json]:
     origin = run.get("origin") or {}
     tables = [origin.get(key) or {} for key in ("arrays", "tables")]
     return [facts for files in tables for facts in files.values() if facts.get("file")]
-
-
-def command_line(words: str) -> str:
-    """A command line with file names in the place of paths."""
-    try:
-        parts = shlex.split(words)
-    except ValueError:
-        parts = words.split()
-    shown = []
-    for part in parts:
-        option, equals, value = part.partition("=") if part.startswith("-") else ("", "", part)
-        shown.append(shlex.quote(f"{option}{equals}{file_name(value)}") if value else part)
-    return " ".join(shown)
 
 
 def file_name(path: str) -> str:
