@@ -52,7 +52,11 @@ def figures(contents: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _walk(contents: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    yield from _leaves("page one", contents.get("page_one"))
+    page = contents.get("page_one") or {}
+    tables = [page[key] for key in ("arms", "losses") if isinstance(page.get(key), Mapping)]
+    yield from _leaves("page one", {k: v for k, v in page.items() if v not in tables})
+    for table in tables:
+        yield from _table("page one", table)
     titles = [f"{s.get('number')}. {s.get('title')}" for s in contents.get("sections") or []]
     yield "order of the sections", "; ".join(titles)
     for section in contents.get("sections") or []:

@@ -111,7 +111,8 @@ def render_model_card(contents: Mapping[str, Any]) -> str:
         return items([labelled(label, statements.get(i), NOT_STATED) for i, label in fields])
 
     part("Model details", stated(DETAILS), "### Training", settings_table(contents),
-         "### Privacy claim", *_paragraphs(page["claimed"]), stated(CLAIM))  # fmt: skip
+         "### Privacy claim", *_paragraphs(page["claimed"]),
+         stated(CLAIM))  # fmt: skip
     part("Intended use", stated(INTENDED_USE))
     part("Factors", stated(FACTORS), _groupings(contents))
     part("Metrics", items([labelled(label, meaning, NOT_STATED) for label, meaning in METRICS]),
@@ -120,7 +121,7 @@ def render_model_card(contents: Mapping[str, Any]) -> str:
     known = items(data_lines(contents, "n", "training examples"))
     part("Training data", f"{known}\n{stated(TRAINING_DATA)}")
     part("Quantitative analyses", *_paragraphs(page["headline"]), *_paragraphs(page["tested"]),
-         "### Each way of training", arm_rows(contents),
+         _table(page["arms"]),         "### Each way of training", arm_rows(contents),
          "### Subgroups", *subgroup_tables(contents),
          "### Findings", findings_table(contents))  # fmt: skip
     part("Ethical considerations", stated(ETHICS), "Who loses accuracy:", _who_loses(page))
@@ -175,7 +176,17 @@ def _groupings(contents: Mapping[str, Any]) -> str:
     return table(["Grouping", "Subgroups", "Withheld"], rows)
 
 
+def _table(block: Mapping[str, Any] | None) -> str:
+    """A table of the page; nothing where the page has none."""
+    if block is None:
+        return ""
+    rows = table([column["label"] for column in block["columns"]], block["rows"])
+    return f"{rows}\n\n{escaped(block['note'])}"
+
+
 def _who_loses(page: Mapping[str, Any]) -> str:
+    if page["losses"] is not None:
+        return _table(page["losses"])
     lines = [
         f"**{escaped(x['label']['words'])}:** {escaped(x['words'])}" for x in page["who_loses"]
     ]

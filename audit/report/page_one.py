@@ -5,9 +5,8 @@ Every number is taken from the findings, the summary or the run; nothing is esti
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from audit.report.brought import ANSWERS_ALONE, AS_STATED, is_brought, not_verified
 from audit.report.check_findings import is_learner, is_reference
@@ -15,6 +14,14 @@ from audit.report.disclosure.words import REVEALS_PUBLIC
 from audit.report.epsilon_findings import CANARIES, canary_entry
 from audit.report.exposure_section import attacked, not_attacked
 from audit.report.findings import CLAIM
+from audit.report.page_one_arms import (
+    SELDOM,
+    arms_table,
+    factor,
+    losses_table,
+    most_after,
+    share,
+)
 from audit.report.subgroup_findings import SLOPE_DIGITS, groups_words
 from audit.report.verdicts import label, with_needed
 from audit.report.words import (
@@ -37,8 +44,6 @@ from audit.report.words import (
     span,
 )
 
-# How often models that never saw an example get it right, in the worked example of a claim.
-_SELDOM = 0.01
 # From here on a limit on the share of right answers is hardly one.
 _MUCH = 0.9
 # Findings with a card of their own on page one, by the beginning of their id; a failed one has too.
@@ -57,17 +62,26 @@ def page_one(
 ) -> Json:
     """Headline, plain answers, verdict cards, and what the report does not cover.
 
+    Of several private arms there are tables of what each claims and does, and of what it costs
+    (``arms``, ``losses``; None of a single one) in the place of paragraphs and cards that repeat
+    each other.
+
     ``main``: the main grouping; the subgroup findings of others stay on the later pages.
     ``unstated``: how much of what only people can say nobody said. ``shows_records``: whether there
     are galleries of single training examples. ``public``: for the public profile.
     """
-    cards = [f for f in found if f["id"].startswith(_CARDS) or f["fails"]]
+    private = private_arms(summary, run)
+    several = len(private) > 1
+    own = tuple(kind for kind in _CARDS if not several or kind not in (CLAIM, CANARIES))
+    cards = [f for f in found if f["id"].startswith(own) or f["fails"]]
     return {
         "headline": _headline(run, summary, found),
-        "claimed": _claimed(run, summary),
-        "tested": _tested(run, summary),
+        "claimed": _claims(run, private) if several else _claimed(run, summary),
+        "tested": _tested(run, summary, several),
+        "arms": arms_table(run, summary, found) if several else None,
         "cards": [{**f, "label": label(f)} for f in cards],
-        "who_loses": _who_loses(run, summary, found, main),
+        "losses": losses_table(run, summary, found, main, private) if several else None,
+        "who_loses": [] if several else _who_loses(run, summary, found, main),
         "not_covered": [*_not_covered(run, summary, main), unstated],
         "reveals": f"{_REVEALS} {_what_it_shows(shows_records, public)}",
     }
@@ -91,32 +105,59 @@ def _what_it_shows(records: bool, public: bool) -> str:
     return f"{shown} Treat it as internal."
 
 
+_Line = Literal["canaries", "violates", "mechanism", "consistent", "could_not_tell"]
+
+
+def _line(arm: str, found: Sequence[Json]) -> _Line:
+    """Which line of the headline an arm belongs to: the gravest that was found of it."""
+    by_id = {f["id"]: f for f in found}
+    claim = by_id[f"{CLAIM}{arm}"]
+    if (by_id.get(f"{CANARIES}{arm}") or {}).get("fails"):
+        # Whatever single examples show: planted canaries have refuted it.
+        return "canaries"
+    if claim["verdict"] == "could_not_tell" and claim["fails"]:
+        # The ε was not refuted, but the mechanism that it was computed from was.
+        return "mechanism"
+    return claim["verdict"]
+
+
+def _line_words(
+    line: _Line, arms: list[str], run: Mapping[str, Any], summary: Mapping[str, Any]
+) -> str:
+    several, subjects = len(arms) > 1, joined([arm_words(arm, run) for arm in arms])
+    claims, are, have = (
+        (f"privacy claims of {subjects}", "are", "have lost their ground")
+        if several
+        else (f"privacy claim of {subjects}", "is", "has lost its ground")
+    )
+    if line == "consistent":
+        powers = [probability((summary["arms"][a].get("test") or {}).get("power")) for a in arms]
+        same = len(set(powers)) == 1
+        found = f"with {joined(powers[:1] if same else powers)} probability"
+        respectively = "" if same else ", respectively"
+        return (
+            f"No violation of the {claims} was found, by "
+            f"{'tests that find' if several else 'a test that finds'} an example memorized "
+            f"outright {found}{respectively}."
+        )
+    return {
+        "canaries": f"The {claims} {are} violated: planted canaries refute "
+                    f"{'them' if several else 'it'}.",
+        "violates": f"The {claims} {are} violated.",
+        "mechanism": f"The {claims} {have}: what was measured contradicts the noise "
+                     f"{'they were' if several else 'it was'} computed from.",
+        "could_not_tell": f"The test could not tell whether the {claims} "
+                          f"{'hold' if several else 'holds'}.",
+    }[line]  # fmt: skip
+
+
 def _headline(
     run: Mapping[str, Any], summary: Mapping[str, Any], found: Sequence[Json]
 ) -> list[str]:
-    claims = {f["id"]: f for f in found if f["id"].startswith(CLAIM)}
-    lines = []
+    by_line: dict[_Line, list[str]] = {}
     for arm in private_arms(summary, run):
-        subject = arm_words(arm, run)
-        power = probability((summary["arms"][arm].get("test") or {}).get("power"))
-        claim = claims[f"{CLAIM}{arm}"]
-        if any(f["fails"] for f in found if f["id"] == f"{CANARIES}{arm}"):
-            # Whatever single examples show: planted canaries have refuted it.
-            lines.append(f"The privacy claim of {subject} is violated: planted canaries refute it.")
-            continue
-        undecided = (
-            # The ε was not refuted, but the mechanism that it was computed from was.
-            f"The privacy claim of {subject} has lost its ground: what was measured contradicts "
-            "the noise it was computed from."
-            if claim["fails"]
-            else f"The test could not tell whether the privacy claim of {subject} holds."
-        )
-        lines.append({
-            "violates": f"The privacy claim of {subject} is violated.",
-            "consistent": f"No violation of the privacy claim of {subject} was found, by a test "
-                          f"that finds an example memorized outright with {power} probability.",
-            "could_not_tell": undecided,
-        }[claim["verdict"]])  # fmt: skip
+        by_line.setdefault(_line(arm, found), []).append(arm)
+    lines = [_line_words(line, arms, run, summary) for line, arms in by_line.items()]
     if not lines:
         lines.append(
             "No arm of this run makes a privacy claim; the report shows what training memorizes, "
@@ -136,26 +177,37 @@ def _claimed(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
     for arm in private_arms(summary, run):
         facts = run["arms"][arm]
         epsilon, delta = facts["epsilon"], facts["delta"]
-        most = min(
-            math.exp(epsilon) * _SELDOM + delta,
-            1 - math.exp(-epsilon) * (1 - delta - _SELDOM),
-        )
+        most = most_after(epsilon, delta)
         limits = ", not more" if most < _MUCH else ": so large an ε limits single examples little"
-        exchange = (
-            "exchanging any single training example for another"
-            if facts.get("adjacency") == "replace_one"
-            else "taking any single example into the training data, or leaving it out,"
-        )
         said.append(
-            f"For {arm_words(arm, run)}: {exchange} changes the chance of any outcome by a factor "
-            f"of {_factor(math.exp(epsilon))} at most (ε = {general(epsilon)}, read: epsilon), "
+            f"For {arm_words(arm, run)}: {_exchange(facts)} changes the chance of any outcome by a "
+            f"factor of {factor(epsilon)} at most (ε = {general(epsilon)}, read: epsilon), "
             f"{_slack(delta)}. For instance, an example "
-            f"that models get right in {percent(_SELDOM, 0)} of cases without having seen it, they "
-            f"may get right in {_share(most)} of cases after having seen it{limits}. The smaller "
+            f"that models get right in {percent(SELDOM, 0)} of cases without having seen it, they "
+            f"may get right in {share(most)} of cases after having seen it{limits}. The smaller "
             f"ε, the stricter the claim. The claim is about the way of training."
             f"{AS_STATED if is_brought(run) else _claimant(facts)}"
         )
     return said or [_nothing_claimed(run)]
+
+
+def _exchange(facts: Mapping[str, Any]) -> str:
+    if facts.get("adjacency") == "replace_one":
+        return "exchanging any single training example for another"
+    return "taking any single example into the training data, or leaving it out,"
+
+
+def _claims(run: Mapping[str, Any], arms: list[str]) -> list[str]:
+    """What several arms claim in common; their numbers are in the table."""
+    facts = [run["arms"][arm] for arm in arms]
+    ways = " or ".join(dict.fromkeys(_exchange(each) for each in facts))
+    claimants = set(filter(None, map(_claimant, facts)))
+    return [
+        f"For each of {len(arms)} private ways of training: {ways} changes the chance of any "
+        f"outcome by a factor of e^ε at most (ε, read: epsilon), {_slacks(facts)}. The smaller ε, "
+        "the stricter the claim. The claims are about the way of training."
+        + ("".join(sorted(claimants)) if not is_brought(run) else AS_STATED)
+    ]
 
 
 def _nothing_claimed(run: Mapping[str, Any]) -> str:
@@ -177,6 +229,15 @@ def _slack(delta: float) -> str:
     return f"apart from a slack of {percent(delta, 3)} (δ, read: delta)"
 
 
+def _slacks(facts: list[Mapping[str, Any]]) -> str:
+    """The slack of several claims; the smallest and the largest where they differ."""
+    deltas = [each["delta"] for each in facts]
+    if min(deltas) == max(deltas):
+        return _slack(deltas[0])
+    ends = f"{percent(min(deltas), 3)} to {percent(max(deltas), 3)}"
+    return f"apart from a slack of {ends} (δ, read: delta)"
+
+
 def _claimant(facts: Mapping[str, Any]) -> str:
     """Who makes a claim that no accountant of this tool computed."""
     if facts.get("accountant") or not facts.get("claimed_by"):
@@ -184,24 +245,27 @@ def _claimant(facts: Mapping[str, Any]) -> str:
     return f" It is {name(facts['claimed_by'], 200)}."
 
 
-def _factor(x: float) -> str:
-    return general(x) if x < 100 else count(round(x))
-
-
-def _share(x: float) -> str:
-    return percent(x) if x < 0.9995 else "over 99.9 %"
-
-
-def _tested(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
+def _tested(run: Mapping[str, Any], summary: Mapping[str, Any], in_table: bool) -> list[str]:
     data, inclusion = run["data"], run.get("inclusion") or {}
     arms = list(summary["arms"])
     ways = joined([arm_words(a, run) for a in arms])
-    how = f"in each of {len(arms)} ways ({ways})" if len(arms) > 1 else f"by {ways}"
+    named = "" if in_table else f" ({ways})"
+    how = f"in each of {len(arms)} ways{named}" if len(arms) > 1 else f"by {ways}"
     models = counted(summary.get("models"), "model")
     trained = f"We trained {models} {how}"
     if is_brought(run):
         were = "was" if summary.get("models") == 1 else "were"
         trained = f"{models} {were} trained elsewhere {how}"
+    how_tested = [
+        f"{trained}, each on a random part (about {percent(inclusion.get('p'), 0)}) of the "
+        f"{count(data['n'])} training examples of “{name(data['name'])}”. We asked of each example "
+        "whether models that saw it treat it differently from models that did not. An example is "
+        "memorized if models get it right only because they have seen it."
+        + (f" {ANSWERS_ALONE}" if is_brought(run) else "")
+    ]
+    if in_table:
+        explained = [f"{_ATTACKER}, was tried on each."] if attacked(summary) else []
+        return [*how_tested, *explained]
     shares, correct = (
         joined([
             f"{arm_words(a, run)} {percent(part(result.get(key), 'value'))}"
@@ -210,11 +274,7 @@ def _tested(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
         for key in ("mem_share_above_0.25", "accuracy_test")
     )  # fmt: skip
     return [
-        f"{trained}, each on a random part (about {percent(inclusion.get('p'), 0)}) of the "
-        f"{count(data['n'])} training examples of “{name(data['name'])}”. We asked of each example "
-        "whether models that saw it treat it differently from models that did not. An example is "
-        "memorized if models get it right only because they have seen it."
-        + (f" {ANSWERS_ALONE}" if is_brought(run) else ""),
+        *how_tested,
         f"Share of training examples memorized by 0.25 or more: {shares}."
         + (
             f" Right answers on {count(data['n_test'])} new examples: {correct}."
@@ -225,16 +285,19 @@ def _tested(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
+_ATTACKER = (
+    "An attacker who guesses whether an example was in the training data, with models of his own "
+    "to compare"
+)
+
+
 def _attacks(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
     """How often the default attack is right, arm by arm."""
     right = {a: part(e.get("balanced_accuracy"), "value") for a, e in attacked(summary).items()}
     said = [f"{arm_words(a, run)} {percent(v)}" for a, v in right.items() if v is not None]
     if not said:
         return []
-    return [
-        "An attacker who guesses whether an example was in the training data, with models of his "
-        f"own to compare, is right in this share of cases (a coin: 50 %): {joined(said)}."
-    ]
+    return [f"{_ATTACKER}, is right in this share of cases (a coin: 50 %): {joined(said)}."]
 
 
 def _who_loses(

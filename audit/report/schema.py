@@ -68,19 +68,6 @@ class SignOff(_Strict):
     value: str | None
 
 
-class PageOne(_Strict):
-    """The page for a reader who has never heard of ε."""
-
-    headline: list[str]
-    claimed: list[str]
-    tested: list[str]
-    cards: list[Card]
-    who_loses: list[Sentence]
-    not_covered: list[str]
-    reveals: str
-    signoff: list[SignOff]
-
-
 class Text(_Strict):
     """Paragraphs."""
 
@@ -111,6 +98,21 @@ class Table(_Strict):
     columns: list[Column]
     rows: list[list[str]]
     note: str
+
+
+class PageOne(_Strict):
+    """The page for a reader who has never heard of ε."""
+
+    headline: list[str]
+    claimed: list[str]
+    tested: list[str]
+    arms: Table | None = Field(description="of several private arms: what each claims and does")
+    cards: list[Card]
+    losses: Table | None = Field(description="of several private arms: what each costs")
+    who_loses: list[Sentence]
+    not_covered: list[str]
+    reveals: str
+    signoff: list[SignOff]
 
 
 class Chart(_Strict):

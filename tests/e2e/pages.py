@@ -33,6 +33,13 @@ def _document(*, hostile: bool) -> dict[str, Any]:
 
 
 @cache
+def first_page_of(mode: str, epsilons: tuple[float, ...]) -> str:
+    """The first page of a report on private arms of these ε, and the second section."""
+    contents = furnished(make(seed=1, hostile=False, epsilons=epsilons).document(), hostile=False)
+    return render_html(contents | {"sections": contents["sections"][:1]}, static=mode == "static")
+
+
+@cache
 def page_of(mode: str, *, hostile: bool = False) -> str:
     """A furnished page; ``hostile``: every name and statement in it is an attack."""
     return render_html(_document(hostile=hostile), static=mode == "static")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.browsing import needs_browser, opened
-from tests.e2e.pages import MODES, page_of
+from tests.e2e.pages import MODES, first_page_of, page_of
 
 # A4 and Letter less the margins of the style sheet's @page, at 96 units to the inch.
 PAPERS = {"A4": (688, 1001), "Letter": (710, 935)}
@@ -97,12 +97,14 @@ def test_without_javascript_nothing_is_missing_but_interaction(
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("paper", PAPERS)
+@pytest.mark.parametrize("epsilons", [(2.0,), (1.0, 2.0, 4.0, 8.0)])
 def test_the_summary_and_its_signatures_fit_one_printed_page(
-    browser: Any, tmp_path: Path, paper: str, mode: str
+    browser: Any, tmp_path: Path, epsilons: tuple[float, ...], paper: str, mode: str
 ) -> None:
     width, height = PAPERS[paper]
     size = {"width": width, "height": height}
-    with opened(browser, tmp_path, page_of(mode), viewport=size) as shown:
+    page = first_page_of(mode, epsilons)
+    with opened(browser, tmp_path, page, viewport=size) as shown:
         shown.page.emulate_media(media="print")
         bottom = "document.getElementById('summary').getBoundingClientRect().bottom"
         assert shown.page.locator(".sign-off .not-stated").count() == 3

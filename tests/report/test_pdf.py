@@ -280,6 +280,17 @@ def test_statements_that_nobody_made_are_not_stated(quiet: Run) -> None:
     assert squeezed(f"Risks {HOSTILE[0]}") in text
 
 
+@pytest.mark.parametrize("epsilons", [(2.0,), (1.0, 2.0, 4.0, 8.0)])
+def test_page_one_is_one_page(epsilons: tuple[float, ...]) -> None:
+    made = make(seed=1, hostile=False, epsilons=epsilons).document()
+    # What follows is long, and no part of it.
+    found = tagged.opened(render_pdf(made | {"sections": made["sections"][-1:]}))
+    first, second, *_ = (squeezed(page.extract_text()) for page in found.pages)
+    assert squeezed("Next review") in first
+    assert squeezed("What is not covered by this report?") in first
+    assert "Contents" in first + second
+
+
 def test_a_planted_bug_is_on_every_page(quiet: Run) -> None:
     bug = {"name": "no_noise", "what": "noise is left out", "where": "x.py", "breaks": "ε"}
     planted = copy.deepcopy(quiet)
