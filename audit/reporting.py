@@ -13,7 +13,6 @@ from audit.report.formats import Format, file_name, render
 from audit.report.inputs import ReportInputs, ReportOptions
 from audit.report.words import Json
 from audit.results import Results, calibration_file, read_results
-from audit.showing import with_gallery
 from audit.store import read_json, write_bytes
 
 
@@ -58,6 +57,9 @@ def report_of(
     options = options or ReportOptions()
     inputs = report_inputs(path, attestation=attestation)
     if options.examples:
+        # It reads the run's data, and the code that does brings PyTorch with it.
+        from audit.showing import with_gallery
+
         inputs = with_gallery(path, inputs)
     try:
         return document(inputs, options)

@@ -24,7 +24,6 @@ from audit.report.words import Json
 from audit.reporting import report_inputs
 from audit.results import Results, calibration_file, differing_results
 from audit.reviewed import read_report
-from audit.showing import with_gallery
 from audit.store import Damaged, damaged_shards
 from audit.stored_labels import labels_digest, read_labels
 from audit.stored_outputs import read_outputs
@@ -133,7 +132,11 @@ def _made_again(
         examples=bool(asked.get("examples")),
     )
     inputs = report_inputs(path, results, attestation=attestation, calibrated=calibrated)
-    return document(with_gallery(path, inputs) if options.examples else inputs, options)
+    if options.examples:
+        from audit.showing import with_gallery  # and with it PyTorch
+
+        inputs = with_gallery(path, inputs)
+    return document(inputs, options)
 
 
 def _from_calibration(

@@ -19,8 +19,11 @@ from audit.resources import resource_dir
 
 TEMPLATE, STYLE, SCRIPT = "report.html.j2", "report.css", "report.js"
 PLANTED_STYLE = "planted.css"
-# Where a label or a cell must not break: inside "ε = 2", "< 0.1", "98.5 %" and "(96.6 to 100.0)".
-_WHOLE = re.compile(r"ε = \S+|< \d|\d %|\([^()]{1,24}\)")
+# Where no line must break: inside "ε = 2", "< 0.1" and "98.5 %"; in a label or a cell inside
+# "(96.6 to 100.0)" too.
+_NUMBER = r"ε = \S+|< \d|\d %"
+_IN_PROSE = re.compile(_NUMBER)
+_WHOLE = re.compile(rf"{_NUMBER}|\([^()]{{1,24}}\)")
 # A longer word than any of the report's own: a name from the data, which may break anywhere.
 _LONG_WORD = 22
 
@@ -45,6 +48,7 @@ def render_html(contents: Mapping[str, Any], *, static: bool = False) -> str:
         lstrip_blocks=True,
     )
     environment.filters["tied"] = _tied
+    environment.filters["knit"] = _knit
     environment.tests["unbroken"] = _unbroken
     sha256 = hashlib.sha256(document_json(contents).encode()).hexdigest()
     style = _style(contents, templates, sha256)
@@ -113,4 +117,13 @@ def _unbroken(words: str) -> bool:
 
 def _tied(words: str) -> str:
     """A label or a cell that breaks only where a reader would."""
-    return _WHOLE.sub(lambda whole: whole[0].replace(" ", "\u00a0"), words)
+    return _WHOLE.sub(_unbreakable, words)
+
+
+def _knit(words: str) -> str:
+    """A sentence whose numbers stay with their units."""
+    return _IN_PROSE.sub(_unbreakable, words)
+
+
+def _unbreakable(found: re.Match[str]) -> str:
+    return found[0].replace(" ", "\u00a0")

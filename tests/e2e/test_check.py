@@ -151,7 +151,7 @@ def test_damaged_results_are_refused(folder: Path, here: Any):
     contents = json.loads(summary.read_text())
     del contents["arms"]["dp-2"]["verdict"]
     summary.write_text(json.dumps(contents))
-    assert_refused(here("check", "r", "--policy", "passes.toml"), "no report can be made")
+    assert_refused(here("check", "r", "--policy", "passes.toml"), "no report can be drawn from")
     summary.write_text("{")
     assert_refused(here("diff", "r", "report.json"), "JSON")
 
