@@ -81,7 +81,7 @@ def exposure_section(
     main = main_grouping(subgroups)
     if main is not None:
         rows = rows_of(subgroups, "grouping", main)
-        blocks.append(_by_subgroup(run, rows, list(arms), withheld))
+        blocks += _by_subgroup(run, rows, list(arms), withheld)
     return section("attacks", "Who was in the training data?", blocks)
 
 
@@ -202,28 +202,22 @@ def _curve(arm: str, run: Mapping[str, Any], exposure: Mapping[str, Any]) -> Jso
     return {"name": arm_label(arm, run), "private": private, "points": points}
 
 
+# What is measured of a subgroup, by the beginning of its column in the table of subgroups.
+_MEASURES = {
+    "Exposure": ("exposure", "percent"),
+    "AUC": ("auc", "number"),
+    "TPR at 1 % FPR": (LOW, "percent"),
+}
+# With more arms a row of all that is measured fits no sheet: then a table for each measure.
+_SIDE_BY_SIDE = 2
+
+
 def _by_subgroup(
     run: Mapping[str, Any], rows: pd.DataFrame, arms: list[str], withheld: Withheld
-) -> Json:
-    first = arms[0]
-    ordered = rows.sort_values(f"exposure_{first}", ascending=False, kind="stable")
+) -> list[Json]:
+    ordered = rows.sort_values(f"exposure_{arms[0]}", ascending=False, kind="stable")
     keep = ordered if len(ordered) <= MOST_ROWS else ordered.head(WORST)
-    columns = [("Subgroup", TEXT), ("n train", NUMBER)]
-    for arm in arms:
-        label = arm_label(arm, run)
-        columns += [(f"Exposure, {label}", NUMBER), (f"AUC, {label}", NUMBER)]
-        columns += [(f"TPR at 1 % FPR, {label}", NUMBER)]
-    cells = []
-    for row in records(keep):
-        small = " †" if row["n_train"] < SMALL else ""
-        line = [name(row["subgroup"]), f"{count(row['n_train'])}{small}"]
-        for arm in arms:
-            line += [
-                _cell(row, f"exposure_{arm}", "percent"),
-                _cell(row, f"auc_{arm}", "number"),
-                _cell(row, f"{LOW}_{arm}", "percent"),
-            ]
-        cells.append(line)
+    grouping = rows.grouping.iloc[0]
     note = (
         "Exposure: how often LiRA is right on an example, members and non-members counting half "
         "each, averaged over the subgroup's examples (50 %: a coin). 95 % intervals over models. "
@@ -232,10 +226,27 @@ def _by_subgroup(
     )
     if left := len(ordered) - len(keep):
         note += f" {count(left)} less exposed subgroups are left out here."
-    grouping = rows.grouping.iloc[0]
-    cells += withheld_rows(withheld, grouping, len(columns))
-    caption = f"Exposure by “{name(grouping)}”, most exposed first"
-    return table(caption, columns, cells, note + withheld_note(withheld, grouping))
+
+    def of(measures: list[str], caption: str) -> Json:
+        wanted = [(m, arm) for arm in arms for m in measures]
+        columns = [("Subgroup", TEXT), ("n train", NUMBER)]
+        columns += [(f"{m}, {arm_label(arm, run)}" if len(measures) > 1 else arm_label(arm, run),
+                     NUMBER) for m, arm in wanted]  # fmt: skip
+        cells = []
+        for row in records(keep):
+            small = " †" if row["n_train"] < SMALL else ""
+            line = [name(row["subgroup"]), f"{count(row['n_train'])}{small}"]
+            for m, arm in wanted:
+                column, unit = _MEASURES[m]
+                line.append(_cell(row, f"{column}_{arm}", unit))
+            cells.append(line)
+        cells += withheld_rows(withheld, grouping, len(columns))
+        return table(caption, columns, cells, note + withheld_note(withheld, grouping))
+
+    by = f"by “{name(grouping)}”, most exposed first"
+    if len(arms) <= _SIDE_BY_SIDE:
+        return [of(list(_MEASURES), f"Exposure {by}")]
+    return [of([m], f"{m} {by}") for m in _MEASURES]
 
 
 def _cell(row: Mapping[Any, Any], column: str, unit: str) -> str:

@@ -40,6 +40,13 @@ def first_page_of(mode: str, epsilons: tuple[float, ...]) -> str:
 
 
 @cache
+def page_of_four_arms() -> str:
+    """The whole page of four private arms, without scripts."""
+    run = make(seed=1, hostile=False, epsilons=(1.0, 2.0, 4.0, 8.0))
+    return render_html(run.document(), static=True)
+
+
+@cache
 def page_of(mode: str, *, hostile: bool = False) -> str:
     """A furnished page; ``hostile``: every name and statement in it is an attack."""
     return render_html(_document(hostile=hostile), static=mode == "static")

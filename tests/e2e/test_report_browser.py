@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.browsing import needs_browser, opened
-from tests.e2e.pages import MODES, first_page_of, page_of
+from tests.e2e.pages import MODES, first_page_of, page_of, page_of_four_arms
 
 # A4 and Letter less the margins of the style sheet's @page, at 96 units to the inch.
 PAPERS = {"A4": (688, 1001), "Letter": (710, 935)}
@@ -141,3 +141,14 @@ def test_paper_has_the_drawn_pictures_every_row_and_no_controls(
             ".sort", "all => all.map(b => getComputedStyle(b).display)"
         )
         assert set(boxes) == {"contents"}
+
+
+@pytest.mark.parametrize("hostile", [False, True])
+def test_nothing_is_wider_than_the_paper(browser: Any, tmp_path: Path, hostile: bool) -> None:
+    """Of a page that is, the browser makes every letter smaller, or cuts it off."""
+    for html in [page_of("static", hostile=True)] if hostile else [page_of_four_arms()]:
+        width, height = PAPERS["A4"]
+        size = {"width": width, "height": height}
+        with opened(browser, tmp_path, html, viewport=size) as shown:
+            shown.page.emulate_media(media="print")
+            assert shown.page.evaluate("document.documentElement.scrollWidth") <= width
