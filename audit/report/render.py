@@ -19,11 +19,12 @@ from audit.resources import resource_dir
 
 TEMPLATE, STYLE, SCRIPT = "report.html.j2", "report.css", "report.js"
 PLANTED_STYLE = "planted.css"
-# Where no line must break: inside "ε = 2", "< 0.1" and "98.5 %"; in a label or a cell inside
-# "(96.6 to 100.0)" too.
-_NUMBER = r"ε = \S+|< \d|\d %"
+# Where no line must break: inside "ε = 2", "p = 0.01", "< 0.1" and "98.5 %"; in a label or a cell
+# inside "(96.6 to 100.0)" too.
+_NUMBER = r"\b\w = \S+|< \d|\d %"
 _IN_PROSE = re.compile(_NUMBER)
 _WHOLE = re.compile(rf"{_NUMBER}|\([^()]{{1,24}}\)")
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 # A longer word than any of the report's own: a name from the data, which may break anywhere.
 _LONG_WORD = 22
 
@@ -65,12 +66,18 @@ def render_html(contents: Mapping[str, Any], *, static: bool = False) -> str:
 
 def _style(contents: Mapping[str, Any], templates: Path, sha256: str) -> str:
     """The style sheet; every printed page carries the hash of what it was made from."""
-    style = (templates / STYLE).read_text(encoding="utf-8")
+    style = _compact((templates / STYLE).read_text(encoding="utf-8"))
     if contents["planted"] is not None:
         # On every printed page, above and below.
-        return style + (templates / PLANTED_STYLE).read_text(encoding="utf-8")
+        return style + _compact((templates / PLANTED_STYLE).read_text(encoding="utf-8"))
     margin = f'"SHA-256 {sha256[:16]}…"; font: 8pt Arial, sans-serif; color: #59626f;'
     return f"{style}@page {{ @bottom-left {{ content: {margin} }} }}\n"
+
+
+def _compact(style: str) -> str:
+    """A style sheet without comments and indentation, which are for who edits it."""
+    lines = (line.strip() for line in _COMMENT.sub("", style).splitlines())
+    return "".join(f"{line}\n" for line in lines if line)
 
 
 def _scripts(contents: Mapping[str, Any], templates: Path) -> list[str]:
