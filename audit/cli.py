@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import os
@@ -22,7 +23,7 @@ from audit.cli_options import Clusters, DataRoot, Label, Seed, Subgroups, TestFr
 from audit.cli_plan import plan
 from audit.cli_report import report
 from audit.cli_run import run
-from audit.errors import EXIT_INTERNAL, EXIT_OK, AuditError, BadInput
+from audit.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_OK, AuditError, BadInput
 
 app = typer.Typer(
     name="audit",
@@ -132,14 +133,7 @@ def _run_or_newest(run: Path | None) -> Path:
 def main(argv: list[str] | None = None) -> Any:
     """Entry point: expected failures become one line on stderr and an exit code."""
 
-    def interrupt(signum: int, frame: object) -> None:
-        del signum, frame
-        raise KeyboardInterrupt
-
-    # A scheduler's SIGTERM deserves the same orderly end as Ctrl-C (main thread only).
-    with contextlib.suppress(ValueError):
-        signal.signal(signal.SIGTERM, interrupt)
-        signal.signal(signal.SIGHUP, interrupt)
+    _end_orderly_on_signals()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show ε must not cost a night's result its exit code.
         if isinstance(stream, io.TextIOWrapper):
@@ -156,6 +150,38 @@ def main(argv: list[str] | None = None) -> Any:
     except Exception as error:
         text = f"internal error, {type(error).__name__}: {error}. Finished cohorts are kept"
         raise _ended(text, EXIT_INTERNAL, error) from None
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _end_orderly_on_signals() -> None:
+    """A scheduler's SIGTERM ends a command as Ctrl-C does; a second signal ends it at once.
+
+    Whatever is finished is on disk by then, and workers follow their parent: there is nothing that
+    an impatient user could spoil, and no traceback to show him.
+    """
+    seen: list[int] = []
+
+    def interrupt(signum: int, frame: object) -> None:
+        del frame
+        if seen:
+            os._exit(EXIT_INTERRUPTED)
+        seen.append(signum)
+        raise KeyboardInterrupt
+
+    # Only the main thread may; where a program calls the command from another, it has its own ways.
+    with contextlib.suppress(ValueError):
+        for signum in _SIGNALS:
+            signal.signal(signum, interrupt)
+        atexit.register(_deaf)
+
+
+def _deaf() -> None:
+    """While the interpreter ends: it takes handlers away before it is gone."""
+    with contextlib.suppress(ValueError):
+        for signum in _SIGNALS:
+            signal.signal(signum, signal.SIG_IGN)
 
 
 def _ended(text: str, code: int, error: Exception) -> SystemExit:

@@ -31,7 +31,14 @@ from audit.manifest import (
 from audit.manifest_entries import describe_claim, describe_data
 from audit.missing_cohorts import Listener
 from audit.pipeline import RunOutcome, finish
-from audit.store import SCHEMA_VERSION, RunDirectory, Shard, check_out
+from audit.store import (
+    RESTORED,
+    SCHEMA_VERSION,
+    RunDirectory,
+    Shard,
+    check_out,
+    restore_manifest,
+)
 
 _UNSEEN = "trained elsewhere; not seen by this tool"
 _SHARD_CELLS = 2**24
@@ -55,6 +62,8 @@ def estimate(
     settings = _settings(request, brought, delta)
     out = out or Path("runs") / f"estimate-{_digest(settings)[:8]}"
     check_out(out)
+    if restore_manifest(out):
+        listener.stage(RESTORED)
     claim = make_claim(request.epsilon, delta, design=request.design, source=claim_source(request))
     with RunDirectory(out) as store:
         if (out / "run.json").exists():

@@ -27,7 +27,7 @@ from audit.report.findings import exit_code
 from audit.reporting import write_report
 from audit.resolve import hardware_of, load_data, training_device
 from audit.results import write_results
-from audit.store import RunDirectory, check_out
+from audit.store import RESTORED, RunDirectory, check_out, restore_manifest
 from audit.stored_labels import save_labels
 
 
@@ -63,6 +63,8 @@ def run(
     """
     # Everything that can be refused is refused before the first file is written.
     check_out(out)
+    if restore_manifest(out):
+        listener.stage(RESTORED)
     if (out / "run.json").exists():
         refuse_changed_config(read_manifest(out), config)
     if data is None:

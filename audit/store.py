@@ -24,6 +24,8 @@ from safetensors.numpy import save
 from audit.errors import AuditError, BadInput
 
 SCHEMA_VERSION = 1
+MANIFEST, COPY = "run.json", "run.json.copy"
+"""The manifest, and its second copy for the day that something else damages the first."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ class Shard:
     canary_margin: Float16[np.ndarray, "models canaries"] | None = None
     canary_total: Float32[np.ndarray, "models canaries"] | None = None
     canary_llr: Float32[np.ndarray, "models canaries"] | None = None
+
+
+RESTORED = "run.json was damaged and is restored from its copy (the damaged: run.json.damaged)"
 
 
 class RunDirectory:
@@ -85,8 +90,9 @@ class RunDirectory:
         return self.path / ".scratch"
 
     def write_manifest(self) -> None:
-        """Write ``run.json`` atomically."""
-        write_json(self.path / "run.json", self.manifest)
+        """Write ``run.json`` atomically, its copy first: that never knows of fewer cohorts."""
+        write_json(self.path / COPY, self.manifest)
+        write_json(self.path / MANIFEST, self.manifest)
 
     def scratch_array(self, name: str, array: np.ndarray) -> Path:
         """Store ``array`` for workers to memory-map."""
@@ -118,6 +124,29 @@ class RunDirectory:
 
     def _shard_path(self, key: str) -> Path:
         return shard_path(self.path, key)
+
+
+def restore_manifest(run: Path) -> bool:
+    """Put the copy in the place of a ``run.json`` that is no JSON any more; whether that was done.
+
+    What is there is moved aside (``run.json.damaged``), never thrown away. Nothing is done where
+    ``run.json`` can be read, is missing, or where the copy is damaged too.
+    """
+    path = run / MANIFEST
+    try:
+        read_json(path)
+    except BadInput:
+        if not path.is_file():
+            return False
+    else:
+        return False
+    try:
+        whole = read_json(run / COPY)
+    except BadInput:
+        return False
+    write_bytes(run / f"{MANIFEST}.damaged", path.read_bytes())
+    write_json(path, whole)
+    return True
 
 
 def damaged_shards(run: Path, manifest: dict[str, Any]) -> list[str]:
@@ -367,7 +396,7 @@ def check_out(path: Path) -> None:
     Raises:
         BadInput: ``path`` is a file, unreadable, or a folder with other things in it.
     """
-    ours = {"run.json", ".lock", ".scratch", "shards", ".run.json.tmp"}
+    ours = {MANIFEST, COPY, ".lock", ".scratch", "shards", f".{MANIFEST}.tmp", f".{COPY}.tmp"}
     try:
         if path.is_symlink() and not path.exists():
             raise BadInput("out", str(path), "is a link to nothing", "Choose another --out")

@@ -21,6 +21,7 @@ from audit.training.evaluation import stack_outputs
 from audit.training.gradient_canaries import stack_scores
 from audit.training.learners import Estimator
 from audit.training.models import Model
+from audit.training.out_of_memory import ran_out_of_memory
 from audit.training.sgd_cohort import Trained, in_loop, in_one_program, offset
 
 
@@ -137,8 +138,8 @@ def _halving(
             with _one_line_without_memory(task):
                 return in_one_program(task, model, data, member, on_step), [_span(task)]
         return in_one_program(task, model, data, member, on_step), [_span(task)]
-    except RuntimeError as error:
-        if not _ran_out_of_memory(error):
+    except (RuntimeError, MemoryError) as error:
+        if not ran_out_of_memory(error):
             raise
     # Outside the handler: the error holds on to the frames, and these to the tensors.
     gc.collect()
@@ -180,8 +181,8 @@ def _merged(trained: list[Trained]) -> Trained:
 def _one_line_without_memory(task: CohortTask) -> Iterator[None]:
     try:
         yield
-    except RuntimeError as error:
-        if not _ran_out_of_memory(error):
+    except (RuntimeError, MemoryError) as error:
+        if not ran_out_of_memory(error):
             raise
         raise BadInput(
             "device",
@@ -189,14 +190,3 @@ def _one_line_without_memory(task: CohortTask) -> Iterator[None]:
             f"has too little memory for a single model of {task.arm.name}",
             "Free some, use a smaller batch_size, or --device cpu; finished cohorts are kept",
         ) from error
-
-
-def _ran_out_of_memory(error: RuntimeError) -> bool:
-    # cuBLAS says in its own words that it could not allocate its workspace; and where a CUDA graph
-    # was being captured, leaving the capture may raise another error over the one that ended it.
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, torch.OutOfMemoryError) or "ALLOC_FAILED" in str(seen):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False

@@ -28,6 +28,7 @@ from audit.training.functional import FunctionalNetwork
 from audit.training.gradient_canaries import CanaryScores, PlantedCanaries
 from audit.training.models import Mlp, Model
 from audit.training.network import Network
+from audit.training.out_of_memory import ran_out_of_memory
 from audit.training.plants import recipe
 from audit.training.stacked import NoStackedForm, StackedNetwork
 
@@ -279,9 +280,9 @@ def _why_not(model: Network, engine: Engine, device: torch.device) -> str | None
         return "a step of it differs from autograd's"
     except NoStackedForm as error:
         return str(error)
-    except torch.OutOfMemoryError:
-        raise  # says nothing of the model
     except Exception as error:  # torch.func meets arbitrary code, and fails in as many ways
+        if ran_out_of_memory(error):
+            raise  # says nothing of the model
         text = " ".join(str(error).split())
         return f"{type(error).__name__} ({text[:140]})"
     finally:

@@ -1,0 +1,59 @@
+"""A small twin of `benchmarks/faults.py`: a trial of the kinds that need no root and no minutes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.faults import CONFIG, KINDS, Seen, Study, Trial, kill_again_and_again
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    config = CONFIG.format(data='data = "digits"\nclusters_per_class = 2')
+    return Study.begun(tmp_path_factory.mktemp("faults") / "study", config)
+
+
+def survived(seen: Seen) -> bool:
+    assert (seen.lost, seen.differing, seen.tracebacks, seen.unexpected) == (0, 0, 0, [])
+    return seen.survived
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["SIGTERM, then SIGINT", "run.json truncated", "run.json and its copy truncated",
+     "a second run in the folder", "a worker killed -9"],
+)  # fmt: skip
+def test_a_disturbed_run_gives_the_results_of_an_undisturbed_one(
+    study: Study, tmp_path: Path, kind: str
+) -> None:
+    seen = Seen()
+    KINDS[kind](Trial(study, tmp_path / "run", np.random.default_rng(1), seen))
+    assert survived(seen)
+
+
+def test_kills_at_random_moments_lose_nothing(study: Study, tmp_path: Path) -> None:
+    seen = Seen()
+    trial = Trial(study, tmp_path / "run", np.random.default_rng(2), seen)
+    assert kill_again_and_again(trial, 3) <= 3
+    assert survived(seen)
+
+
+def test_the_control_a_lost_cohort_and_another_result_are_counted(
+    study: Study, tmp_path: Path
+) -> None:
+    import shutil
+
+    seen = Seen()
+    out = tmp_path / "run"
+    shutil.copytree(study.folder / "undisturbed", out)
+    trial = Trial(study, out, np.random.default_rng(3), seen)
+    trial.remember()
+    (out / "shards" / "standard" / "0-1.safetensors").write_bytes(b"other")
+    (out / "results" / "summary.json").write_text("{}")
+    trial.compare()
+    trial.note("Traceback (most recent call last)", 1, {0})
+    assert (seen.lost, seen.differing, seen.tracebacks, len(seen.unexpected)) == (1, 1, 1, 1)
+    assert not seen.survived
