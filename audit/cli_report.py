@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from audit.errors import EXIT_FINDING_FAILS, BadInput
+from audit.errors import BadInput
 
 T = TypeVar("T", bound=str)
 
@@ -102,8 +102,8 @@ def _verify(path: Path, attestation: Path | None) -> None:
 
     found = verify(path, attestation=attestation)
     print_verification(found)
-    if not found.holds:
-        raise typer.Exit(EXIT_FINDING_FAILS)
+    if found.exit_code:
+        raise typer.Exit(found.exit_code)
 
 
 def _one_of(name: str, value: str, allowed: tuple[T, ...]) -> T:

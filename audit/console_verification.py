@@ -26,6 +26,11 @@ def print_verification(found: Verification) -> None:
         _say(f"{found.figures:,} figures made again: {len(found.differ):,} differ")
     if found.unchecked:
         _say(f"{found.unchecked:,} more are taken from results/calibration.json: not made again")
+    if found.recorded:
+        _say(
+            f"{found.recorded:,} more are as run.json records them (cross-check, times, versions, "
+            "hardware): nothing that is kept can make them again"
+        )
     for each in found.differ[:MOST_SHOWN]:
         _say(f"  {each.where}: {each.stated} stated, {each.computed} computed")
     if len(found.differ) > MOST_SHOWN:

@@ -5,39 +5,33 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from audit.accounting import achieved_epsilon
 from audit.analysis import ArmOutputs
 from audit.data.dataset import Dataset
-from audit.errors import BadInput
+from audit.errors import EXIT_FINDING_FAILS, EXIT_INCONCLUSIVE, EXIT_OK, BadInput
 from audit.estimating import estimate_run
 from audit.manifest import read_manifest
-from audit.report.comparing import Difference, differences, figures
+from audit.report.comparing import Difference, differences, figures, json_differences
 from audit.report.document import document, document_json
-from audit.report.formats import file_name, render
-from audit.report.inputs import ReportOptions
+from audit.report.formats import Format, file_name, render
+from audit.report.inputs import Profile, ReportOptions
 from audit.report.schema import check_report
 from audit.report.words import Json
 from audit.reporting import report_inputs
 from audit.results import Results, calibration_file, differing_results
 from audit.reviewed import read_report
-from audit.store import Damaged, damaged_shards
+from audit.store import Damaged, damaged_shards, read_json
 from audit.stored_labels import labels_digest, read_labels
 from audit.stored_outputs import read_outputs
+from audit.verifying_manifest import ACCOUNTED, Check, manifest_checks
 
-REPORTS = ("report.json", "report-public.json")
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing to be checked: whether it holds (None: it could not be checked), what was seen."""
-
-    what: str
-    holds: bool | None
-    seen: str
+REPORTS: dict[str, Profile] = {"report.json": "internal", "report-public.json": "public"}
+_FORMS: tuple[Format, ...] = ("html", "md", "pdf")
 
 
 @dataclass(frozen=True)
@@ -46,21 +40,31 @@ class Verification:
 
     ``figures``: how many were made again and compared. ``differ``: those that come out otherwise.
     ``unchecked``: how many more are taken from the file of ``audit calibrate``, which was not made
-    again. ``rest_on``: by report, the places of the figures that change if the content of the
-    damaged shards is left out: none of them can be relied on, whether it comes out otherwise or
-    not.
+    again. ``recorded``: how many are as run.json records them (the live cross-check, times,
+    versions, hardware): nothing that is kept could make them again. ``rest_on``: by report, the
+    places of the figures that change if the content of the damaged shards is left out: none of them
+    can be relied on, whether it comes out otherwise or not.
     """
 
     checks: tuple[Check, ...]
     figures: int
     differ: tuple[Difference, ...]
     unchecked: int
+    recorded: int
     rest_on: dict[str, tuple[str, ...]]
 
     @property
     def holds(self) -> bool:
         """Whether nothing was found wrong."""
         return all(check.holds is not False for check in self.checks) and not self.differ
+
+    @property
+    def exit_code(self) -> int:
+        """1 if something is wrong, 3 if something could not be checked, else 0."""
+        if not self.holds:
+            return EXIT_FINDING_FAILS
+        unknown = any(check.holds is None for check in self.checks)
+        return EXIT_INCONCLUSIVE if unknown else EXIT_OK
 
 
 def verify(path: Path, *, attestation: Path | None = None) -> Verification:
@@ -74,7 +78,8 @@ def verify(path: Path, *, attestation: Path | None = None) -> Verification:
             of this version, or an arm without a whole shard.
     """
     manifest = read_manifest(path)
-    stated = {name: _stated(path / name) for name in REPORTS if (path / name).exists()}
+    stated = {name: _stated(path / name, profile) for name, profile in REPORTS.items()
+              if (path / name).exists()}  # fmt: skip
     if not stated:
         raise BadInput(
             "run", str(path), "holds no report.json to verify", "Make it with `audit report`"
@@ -82,6 +87,7 @@ def verify(path: Path, *, attestation: Path | None = None) -> Verification:
     data = read_labels(path, manifest)
     damaged = damaged_shards(path, manifest)
     checks = [_config(manifest), _labels(path, manifest), _shards(manifest, damaged)]
+    checks += manifest_checks(path, manifest)
     checks += [_accounted(arm, facts) for arm, facts in manifest["arms"].items()
                if facts.get("noise_multiplier") is not None]  # fmt: skip
     results = _estimated(path, manifest, data, "read")
@@ -89,7 +95,8 @@ def verify(path: Path, *, attestation: Path | None = None) -> Verification:
     without = _estimated(path, manifest, data, "blank") if damaged else None
     differ: list[Difference] = []
     rest_on: dict[str, tuple[str, ...]] = {}
-    compared = unchecked = 0
+    compared = unchecked = recorded = 0
+    checks += _without_data(path, stated)
     for name, contents in stated.items():
         checks += [_canonical(path / name, contents), _listed(name, contents, manifest)]
         checks += _renderings(path, name, contents)
@@ -97,16 +104,23 @@ def verify(path: Path, *, attestation: Path | None = None) -> Verification:
         differ += differences(contents, again)
         simulated = _from_calibration(path, contents, again, results, attestation)
         unchecked += simulated
-        compared += len(figures(contents)) - simulated
+        kept = _as_recorded(path, contents, again, results, attestation)
+        recorded += kept
+        compared += len(figures(contents)) - simulated - kept
         if without is not None:
             changed = differences(contents, _made_again(path, contents, without, attestation))
             rest_on[name] = tuple(each.where for each in changed)
-    return Verification(tuple(checks), compared, tuple(differ), unchecked, rest_on)
+    return Verification(tuple(checks), compared, tuple(differ), unchecked, recorded, rest_on)
 
 
-def _stated(file: Path) -> Json:
+def _stated(file: Path, profile: Profile) -> Json:
     contents = read_report(file)
     check_report(contents, file.name)
+    if contents["profile"] != profile:
+        raise BadInput(
+            "profile", contents["profile"], f"in {file} is not {profile}, as the file's name says",
+            "Make it anew with `audit report`",
+        )  # fmt: skip
     return contents
 
 
@@ -124,6 +138,7 @@ def _made_again(
     attestation: Path | None,
     *,
     calibrated: bool = True,
+    recorded: bool = True,
 ) -> Json:
     asked = contents.get("options") or {}
     options = ReportOptions(
@@ -132,6 +147,8 @@ def _made_again(
         examples=bool(asked.get("examples")),
     )
     inputs = report_inputs(path, results, attestation=attestation, calibrated=calibrated)
+    if not recorded:
+        inputs = replace(inputs, run={**inputs.run, **_otherwise(inputs.run)})
     if options.examples:
         from audit.showing import with_gallery  # and with it PyTorch
 
@@ -146,6 +163,40 @@ def _from_calibration(
     if not calibration_file(path).exists():
         return 0
     plain = _made_again(path, contents, results, attestation, calibrated=False)
+    return len(differences(again, plain))
+
+
+# What run.json alone knows of a run.
+_RECORDED = ("cross_check", "created", "finished", "timings", "versions", "hardware", "tool")
+
+
+def _otherwise(run: Mapping[str, Any]) -> Json:
+    """The same with other values wherever only run.json knows them."""
+
+    def other(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: other(inner) for key, inner in value.items()}
+        if isinstance(value, bool) or value is None or isinstance(value, list):
+            return value
+        return f"{value}?" if isinstance(value, str) else value * 1.5 + 1
+
+    found = {key: other(run[key]) for key in _RECORDED if key in run}
+    # Words that other code looks up.
+    for arm, check in (found.get("cross_check") or {}).items():
+        said = run["cross_check"][arm]
+        found["cross_check"][arm] = {
+            **check, **{k: v for k, v in said.items() if isinstance(v, str | int)}
+        }  # fmt: skip
+    if "hardware" in found:
+        found["hardware"]["device"] = run["hardware"].get("device")
+    return found
+
+
+def _as_recorded(
+    path: Path, contents: Json, again: Json, results: Results, attestation: Path | None
+) -> int:
+    """How many figures would be others if run.json had recorded something else."""
+    plain = _made_again(path, contents, results, attestation, recorded=False)
     return len(differences(again, plain))
 
 
@@ -164,11 +215,10 @@ def _accounted(arm: str, facts: dict[str, Any]) -> Check:
         sample_rate=facts["sample_rate"],
         steps=facts["steps"],
     )
-    # Accountants of other versions differ by what their grids leave open.
-    same = math.isclose(found, facts["epsilon_achieved"], rel_tol=1e-3)
+    same = math.isclose(found, facts["epsilon_achieved"], rel_tol=ACCOUNTED)
     return Check(
         f"ε of {arm} by {facts['accountant'].partition(' ')[0]}",
-        same and found <= facts["epsilon"] * (1 + 1e-3),
+        same and found <= facts["epsilon"] * (1 + ACCOUNTED),
         f"{found:.4f} from noise multiplier, sampling rate and steps; "
         f"{facts['epsilon_achieved']:.4f} stated, {facts['epsilon']:g} claimed",
     )
@@ -176,12 +226,29 @@ def _accounted(arm: str, facts: dict[str, Any]) -> Check:
 
 def _stored(path: Path, results: Results) -> list[Check]:
     different = differing_results(path, results)
+    stored = read_json(path / "results" / "summary.json")
+    if json_differences(_without_prose(stored), _without_prose(results.summary)):
+        different.append("summary.json")
     seen = f"others from the shards: {', '.join(different)}" if different else "as from the shards"
-    found = [Check("tables of results/", not different, seen)]
+    found = [Check("files of results/", not different, seen)]
     if calibration_file(path).exists():
         seen = "simulated by audit calibrate, not made from the shards; not made again"
         found.append(Check("results/calibration.json", None, seen))
     return found
+
+
+# How a finding is worded is the program's that drew it; the report's own words are compared.
+_PROSE = ("question", "statement", "method", "needed")
+
+
+def _without_prose(summary: Json) -> Json:
+    findings = summary.get("findings")
+    if not isinstance(findings, list):
+        return summary
+    told = [
+        {k: v for k, v in f.items() if k not in _PROSE} for f in findings if isinstance(f, Mapping)
+    ]
+    return {**summary, "findings": told}
 
 
 def _labels(path: Path, manifest: dict[str, Any]) -> Check:
@@ -212,10 +279,21 @@ def _listed(name: str, contents: Json, manifest: dict[str, Any]) -> Check:
     )
 
 
+def _without_data(path: Path, stated: dict[str, Json]) -> list[Check]:
+    """Files that look like reports, but were drawn from no report.json that is there."""
+    return [
+        Check(file_name(form, profile), False, f"there is no {name} that it was drawn from")
+        for name, profile in REPORTS.items()
+        if name not in stated
+        for form in _FORMS
+        if (path / file_name(form, profile)).exists()
+    ]
+
+
 def _renderings(path: Path, name: str, contents: Json) -> list[Check]:
     """Each file drawn from this report.json is what is drawn from it now, byte for byte."""
     found = []
-    for form in ("html", "md", "pdf"):
+    for form in _FORMS:
         file = path / file_name(form, contents["profile"])
         if not file.exists():
             continue

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from audit.data.examples import Examples
 from audit.data.limits import check_matrix
@@ -127,6 +129,17 @@ def _size_and_colour(found: list[_Found]) -> tuple[tuple[int, int], bool]:
     return first, bool(modes - _GREY_MODES)
 
 
+@contextmanager
+def _whole_images() -> Iterator[None]:
+    """A cut off file is refused, whatever another library asked Pillow for: WeasyPrint tells it, for
+    the whole process, to fill up what is missing."""
+    filled, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = filled
+
+
 def _header(path: Path) -> tuple[tuple[int, int], str]:
     try:
         with warnings.catch_warnings():
@@ -169,7 +182,7 @@ def _decode(
     pixels = np.empty((len(found), *shape), dtype=np.uint8)
     for at, one in enumerate(found):
         try:
-            with Image.open(one.path) as image:
+            with _whole_images(), Image.open(one.path) as image:
                 # P with transparency as bytes makes Pillow warn unless it goes through RGBA.
                 whole = image.convert("RGBA") if image.mode in ("P", "PA") else image
                 decoded = np.asarray(whole.convert("L" if shape[0] == 1 else "RGB"))

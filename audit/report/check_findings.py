@@ -140,8 +140,8 @@ def cross_check(arm: str, run: Mapping[str, Any]) -> Json | None:
         )  # fmt: skip
     verdict, difference = check_verdict(check), check.get("parameters_relative_difference")
     text = (
-        f"Checked against {check.get('against') or 'the reference loop'} in this run: model "
-        f"{check.get('model', '?')} trained again from the same subset, minibatches and noise; "
+        f"Checked against {check.get('against') or 'the reference loop'} in this run: "
+        f"{_which(check)} trained again from the same subset, minibatches and noise; "
         f"{_outcome(check, verdict)} ({_differences(check)})."
     )
     text += "".join(f" {s}" for s in (_stream_words(check), shared_words(check)) if s)
@@ -156,6 +156,11 @@ def cross_check(arm: str, run: Mapping[str, Any]) -> Json | None:
         fails=verdict == "fails",
         inconclusive=verdict == "inconclusive",
     )
+
+
+def _which(check: Mapping[str, Any]) -> str:
+    model = check.get("model")
+    return "one model" if model is None else f"model {model}"
 
 
 def _outcome(check: Mapping[str, Any], verdict: str) -> str:

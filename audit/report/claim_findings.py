@@ -16,6 +16,7 @@ from audit.report.verdicts import finding
 from audit.report.words import (
     Json,
     arm_words,
+    at_least,
     count,
     counted,
     estimate,
@@ -258,7 +259,7 @@ def _violated(said: str, result: Mapping[str, Any], run: Mapping[str, Any]) -> s
     return (
         f"The claim of {said} is violated: {who} and those that did not by more than the claim "
         f"allows; the data certify {certified_label(run)} of at least "
-        f"{number(certified(result)['value'], 2)}."
+        f"{at_least(certified(result)['value'])}."
     )
 
 

@@ -30,11 +30,20 @@ class Difference:
 
 def differences(stated: Mapping[str, Any], computed: Mapping[str, Any]) -> list[Difference]:
     """Every figure in which the two differ, in the order of the page."""
-    first, second = figures(stated), figures(computed)
-    places = list(dict.fromkeys([*first, *second]))
+    found = _differences(figures(stated), figures(computed))
+    # Places in words leave out what names them (ids); where they find nothing, every leaf is asked.
+    return found or _differences(dict(_leaves("", stated)), dict(_leaves("", computed)))
+
+
+def json_differences(stated: Mapping[str, Any], computed: Mapping[str, Any]) -> list[Difference]:
+    """Every leaf of two JSON objects in which they differ, by its path."""
+    return _differences(dict(_leaves("", stated)), dict(_leaves("", computed)))
+
+
+def _differences(first: dict[str, Any], second: dict[str, Any]) -> list[Difference]:
     return [
         Difference(place, _shown(first, place), _shown(second, place))
-        for place in places
+        for place in dict.fromkeys([*first, *second])
         if not _same(first.get(place, _ABSENT), second.get(place, _ABSENT))
     ]
 
@@ -85,8 +94,12 @@ def _block(place: str, block: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _table(place: str, block: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     place = f"{place}, table “{name(block.get('caption'))}”"
-    labels = [str(column.get("label")) for column in block.get("columns") or []]
+    columns = block.get("columns") or []
+    labels = [str(column.get("label")) for column in columns]
     rows = block.get("rows") or []
+    yield f"{place}, caption", block.get("caption")
+    yield f"{place}, columns", "; ".join(f"{c.get('label')} ({c.get('kind')})" for c in columns)
+    yield f"{place}, order of the rows", "; ".join(str(row[0]) for row in rows if row)
     yield f"{place}, number of rows", len(rows)
     for row in rows:
         head = name(row[0]) if row else ""
@@ -100,9 +113,13 @@ def _leaves(place: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _leaves(f"{place}.{name(key)}" if place else name(key), inner)
+        if not value:
+            yield place, "(none)"
     elif isinstance(value, list):
         for i, inner in enumerate(value):
             yield from _leaves(f"{place}[{i}]", inner)
+        if not value:
+            yield place, "(none)"
     else:
         yield place, value
 

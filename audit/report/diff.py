@@ -15,7 +15,7 @@ from audit.report.diff_result import SECTIONS, Change, Kind, sided
 from audit.report.diff_subgroups import subgroup_changes
 from audit.report.diff_verdicts import verdict_changes
 from audit.report.reading import claiming_arms, refuse_unfinished
-from audit.report.words import Json, finite, general, joined, name
+from audit.report.words import Json, finite, general, joined, name, part
 
 SCHEMA = "audit-diff"
 SCHEMA_VERSION = 1
@@ -188,9 +188,17 @@ def _claims(
     kept = [arms.get(arm) for arm in claiming]
     for arm in claimed:
         if arm not in kept:
-            # Of an arm that is still there, a claim that is withdrawn.
-            kind: Kind = "worse" if arm in arms.values() else "gone"
+            # Of an arm that is still there, a claim that is withdrawn; of another, one that nothing
+            # as strict has taken the place of.
+            strict = any(_as_strict(now[other], before[arm]) for other in claiming)
+            kind: Kind = "gone" if strict and arm not in arms.values() else "worse"
             yield Change("claims", f"claim of {name(arm)}", kind, old=_claim(before[arm]))
+
+
+def _as_strict(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Whether a claim forbids at least what another one did."""
+    pairs = [(part(now, key), part(before, key)) for key in ("epsilon", "delta")]
+    return all(a is not None and b is not None and a <= b for a, b in pairs)
 
 
 def _number(

@@ -14,7 +14,7 @@ from typing import Any
 from audit.report.diff_result import Change, Kind, sided
 from audit.report.exposure_section import ATTACKS, LOW
 from audit.report.reading import claiming_arms
-from audit.report.words import Json, estimate, interval, name, number, part
+from audit.report.words import Json, at_least, estimate, interval, name, part
 
 JUDGED = (
     "a difference is beyond noise where the 95 % intervals of the two reports do not overlap, "
@@ -121,7 +121,7 @@ def _certified(arm: str, was: Json, now: Json) -> list[Change]:
     for on in dict.fromkeys([*before, *after]):
         old, new = before.get(on), after.get(on)
         if old != new:
-            shown = [None if e is None else f"at least {number(e, 2)}" for e in (old, new)]
+            shown = [None if e is None else f"at least {at_least(e)}" for e in (old, new)]
             kind: Kind = "new" if old is None else "gone" if new is None else "changed"
             what = f"ε of {name(arm)} certified on {name(on)}"
             note = "a lower bound: no difference of ε"

@@ -11,7 +11,16 @@ from typing import Any
 
 from audit.report import needed
 from audit.report.verdicts import finding
-from audit.report.words import Json, arm_words, count, finite, general, number, part, percent
+from audit.report.words import (
+    Json,
+    arm_words,
+    at_least,
+    count,
+    finite,
+    general,
+    part,
+    percent,
+)
 
 CANARIES = "canaries-"
 
@@ -37,7 +46,7 @@ def canaries(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Js
     epsilon = part(entry.get("epsilon"), "value")
     claimed = f"ε = {general(facts['epsilon'])}"
     allowed = facts["epsilon"] * copies
-    certified = "nothing" if epsilon is None else f"ε ≥ {number(epsilon, 2)}"
+    certified = "nothing" if epsilon is None else f"ε ≥ {at_least(epsilon)}"
     seen = (
         f"From {count(entry.get('correct'))} of {count(entry.get('guesses'))} guesses that were "
         f"right ({entry['on']}, {count(entry.get('coins'))} fair coins over all models) the audit "
@@ -47,7 +56,7 @@ def canaries(arm: str, summary: Mapping[str, Any], run: Mapping[str, Any]) -> Js
     if finite(entry.get("certifiable")):
         power = (
             f" Of a mechanism that is exactly {claimed} the best attack would certify at "
-            f"least {number(entry['certifiable'], 2)} in 80 % of audits."
+            f"least {at_least(entry['certifiable'])} in 80 % of audits."
         )
     verdict = "could_not_tell"
     if entry.get("refutes_claim"):

@@ -11,12 +11,12 @@ from audit.report.epsilon_findings import guessed_right, procedures
 from audit.report.words import (
     Json,
     arm_label,
+    at_least,
     count,
     finite,
     general,
     is_swap,
     name,
-    number,
     part,
     percent,
 )
@@ -172,8 +172,8 @@ def _row(
         name(entry["on"], 80),
         name(entry["threat"], 80),
         claim,
-        number(part(entry.get("epsilon"), "value"), 2) if entry.get("epsilon") else "–",
-        number(any_epsilon, 2) if finite(any_epsilon) else "–",
+        at_least(part(entry.get("epsilon"), "value")) if entry.get("epsilon") else "–",
+        at_least(any_epsilon) if finite(any_epsilon) else "–",
         guessed_right(entry),
         verdict,
     ]

@@ -6,6 +6,7 @@ shows it, and the question as it is put to the person who answers. The order is 
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 
 CLAIM, SUBGROUPS, PROVENANCE = "claim", "subgroups", "provenance"
@@ -242,5 +243,9 @@ def fields_of(section: str) -> tuple[Field, ...]:
 
 
 def has_words(text: str) -> bool:
-    """Whether a statement says anything: white space and invisible characters alone do not."""
-    return any(c.isprintable() and not c.isspace() for c in text)
+    """Whether a statement says anything: it has a letter or a digit that can be seen."""
+    return any(unicodedata.category(c)[0] in "LN" and c not in _FILLERS for c in text)
+
+
+# Letters to Unicode, blank to a reader (Hangul fillers).
+_FILLERS = frozenset("\u115f\u1160\u3164\uffa0")

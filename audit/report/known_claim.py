@@ -81,6 +81,8 @@ def two_rows(run: Run, summary: Summary) -> str:
     def say(arm: str) -> str:
         epsilon, delta = run["arms"][arm]["epsilon"], run["arms"][arm]["delta"]
         grown = min(1.0, delta * (1 + math.exp(min(epsilon, 700.0))))
+        if grown >= 1:
+            return "nothing at all (δ would be 1)"
         return f"ε = {general(2 * epsilon)}, δ = {general(grown, 2)}"
 
     private = private_arms(summary, run)

@@ -264,7 +264,9 @@ def _tested(run: Mapping[str, Any], summary: Mapping[str, Any], in_table: bool) 
         + (f" {ANSWERS_ALONE}" if is_brought(run) else "")
     ]
     if in_table:
-        explained = [f"{_ATTACKER}, was tried on each."] if attacked(summary) else []
+        tried = attacked(summary)
+        on = "each" if len(tried) == len(arms) else joined([arm_words(a, run) for a in tried])
+        explained = [f"{_ATTACKER}, was tried on {on}."] if tried else []
         return [*how_tested, *explained]
     shares, correct = (
         joined([
@@ -445,7 +447,7 @@ def _not_covered(run: Mapping[str, Any], summary: Mapping[str, Any], main: str |
         named = joined([arm_words(arm, run) for arm in unchecked])
         items.append(f"The training code was not checked against the reference loop for {named}.")
     items += [
-        "Near-copies: an example that occurs several times, or people with several rows, are "
-        "covered only by that many times ε. Whether a row is a person is not known here.",
+        "Near-copies: of an example that occurs twice, or of a person with two rows, a claim of ε "
+        "says only 2 ε, and with a much larger δ. Whether a row is a person is not known here.",
     ]
     return items

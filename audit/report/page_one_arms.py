@@ -11,14 +11,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from audit.report.blocks import NUMBER, TEXT, table
-from audit.report.epsilon_findings import CANARIES
+from audit.report.epsilon_findings import CANARIES, canary_entry
 from audit.report.exposure_section import attacked
 from audit.report.findings import CLAIM
 from audit.report.subgroup_findings import SLOPE_DIGITS
+from audit.report.subgroup_tables import SMALL
 from audit.report.verdicts import label
 from audit.report.words import (
     Json,
     arm_label,
+    at_least,
     count,
     estimate,
     finite,
@@ -77,7 +79,7 @@ def arms_table(run: Mapping[str, Any], summary: Mapping[str, Any], found: Sequen
         *([(f"Right on {count(run['data']['n_test'])} new examples", NUMBER)] if tested else []),
     ]  # fmt: skip
     return table(
-        "What each way of training claims, whether it keeps it, and what was measured",
+        "What each way of training claims, whether a test contradicts it, and what was measured",
         columns,
         rows,
         f"From {seldom} right, of models that never saw an example, to at most so many of those "
@@ -98,7 +100,7 @@ def _claim(
         factor(epsilon),
         share(most_after(epsilon, delta)),
         _with_power(claim, result),
-        _on_canaries(by_id.get(f"{CANARIES}{arm}")),
+        _on_canaries(by_id.get(f"{CANARIES}{arm}"), canary_entry(result)),
     ]
 
 
@@ -108,12 +110,15 @@ def _with_power(claim: Json, facts: Mapping[str, Any]) -> str:
     return f"{_said(claim)} ({probability(part(facts.get('test'), 'power'))})"
 
 
-def _on_canaries(found: Json | None) -> str:
+def _on_canaries(found: Json | None, entry: Mapping[str, Any] | None) -> str:
     if found is None:
         return _NONE
-    certified = found["value"]
-    shows = f" (ε ≥ {general(certified)})" if finite(certified) and certified > 0 else ""
-    return f"{_said(found)}{shows}"
+    certified, copies = found["value"], (entry or {}).get("copies") or 1
+    if not finite(certified) or certified <= 0:
+        return _said(found)
+    # Of an example planted several times, (ε, δ) is another than that of a single one.
+    of = f" of {count(copies)} copies" if copies > 1 else ""
+    return f"{_said(found)} (ε ≥ {at_least(certified)}{of})"
 
 
 def _percent(e: Mapping[str, Any] | None) -> str:
@@ -139,7 +144,7 @@ def losses_table(
     columns = [("Way of training", TEXT), ("Accuracy loss, overall", TEXT)]
     grouped = main is not None
     if grouped:
-        columns += [("Rare subgroups lose more", TEXT), ("Subgroups lose unequally", TEXT)]
+        columns += [("Loss of rare subgroups", TEXT), ("Subgroups lose unequally", TEXT)]
     rows = []
     for arm in measured:
         overall = by_id[f"loss-{arm}"]
@@ -163,8 +168,9 @@ def _note(main: str | None) -> str:
         return ""
     return (
         f"Subgroups by “{name(main)}”. Rare subgroups: by how much the loss grows each time a "
-        "subgroup is half as common. Unequally: the clearest excess of a subgroup over the rest, "
-        "picked among all."
+        "subgroup is half as common, and among subgroups that are equally hard. Unequally: the "
+        "clearest excess of a subgroup over the rest (n: its test examples); the verdict allows "
+        "for its having been picked among all, the interval does not."
     )
 
 
@@ -179,17 +185,26 @@ def _rare(by_id: Mapping[str, Json], trend: Mapping[str, Any] | None, main: str)
         return _NONE
     verdict = by_id[f"trend-{trend['outcome']}-{name(main)}"]
     said = _said(verdict)
-    if "slope" in trend.get("withheld", ()):
-        way = ""
-        if trend["verdict"] == "shown":
-            way = "; they lose more" if trend["falling"] else "; they lose less"
-        return f"{said}{way} (numbers withheld)"
-    value, low, high = (part(trend.get("slope"), k) for k in ("value", "low", "high"))
-    if value is None:
+    numbers_gone = "slope" in trend.get("withheld", ())
+    slope = None if numbers_gone else part(trend.get("slope"), "value")
+    if trend["verdict"] == "shown":
+        falling = trend["falling"] if numbers_gone else slope is not None and slope < 0
+        said += ", they lose more" if falling else ", they lose less"
+    if numbers_gone:
+        return f"{said} (numbers withheld)"
+    if slope is None:
         return said
-    # The slope is per doubling of frequency; here it is told per halving.
-    halving = {"value": -value, "low": _negated(high), "high": _negated(low)}
-    return f"{said}: {_in_points(halving, SLOPE_DIGITS)}"
+    equal = trend.get("slope_at_equal_difficulty")
+    if part(equal, "value") is None:
+        return f"{said}: {_halved(trend.get('slope'))}"
+    return f"{said}: {_halved(trend.get('slope'))}; equally hard: {_halved(equal)}"
+
+
+def _halved(slope: Mapping[str, Any] | None) -> str:
+    """A slope per doubling of frequency, told per halving."""
+    value, low, high = (part(slope, k) for k in ("value", "low", "high"))
+    turned = {"value": -value, "low": _negated(high), "high": _negated(low)}
+    return _in_points(turned, SLOPE_DIGITS)
 
 
 def _negated(x: float | None) -> float | None:
@@ -205,7 +220,9 @@ def _unequal(by_id: Mapping[str, Json], entry: Mapping[str, Any] | None, main: s
     if entry.get("worst_subgroup") is None:
         return said
     excess = _in_points(entry.get("worst_minus_rest"))
-    return f"{said}: “{name(entry['worst_subgroup'])}” by {excess}"
+    n = part(entry.get("worst_loss"), "n")
+    few = f", n = {count(n)}{' †' if n < SMALL else ''}" if n is not None else ""
+    return f"{said}: “{name(entry['worst_subgroup'])}” by {excess}{few}"
 
 
 def _said(found: Json) -> str:

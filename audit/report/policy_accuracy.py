@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from audit.estimates.limits import fewest_degrees, upper_limit, widened
-from audit.report.disclosure.rounding import COUNTS
+from audit.report.disclosure.rounding import COUNTS, RATES
 from audit.report.disclosure.suppression import FEWEST
 from audit.report.policy import AccuracyRules
 from audit.report.policy_result import MET, NOT_MET, OPEN, Outcome, Result, at_most, gravest
@@ -121,7 +121,8 @@ def _judged_group(
     assert n is not None
     least, _ = widened(value, low, high, degrees=fewest_degrees(models, n), comparisons=compared)
     lower = None if math.isnan(least) else least
-    upper = upper_limit(value, high, n)
+    # A rounded value may be half a unit too small.
+    upper = upper_limit(value + row["rounding"], high, n)
     outcome = at_most(lower, upper, most)
     limits = {"low": low, "high": high}
     return {
@@ -279,7 +280,10 @@ def _rows(report: Mapping[str, Any], grouping: str | None) -> list[Json]:
     """
     rows = [r for r in report["results"].get("subgroups") or [] if r["grouping"] == grouping]
     rounded = report["profile"] == "public"
-    return [{**row, "fewest": _fewest(part(row, "n_test"), rounded)} for row in rows]
+    half = 0.5 * 10.0**-RATES if rounded else 0.0
+    return [
+        {**row, "fewest": _fewest(part(row, "n_test"), rounded), "rounding": half} for row in rows
+    ]
 
 
 def _fewest(shown: Any, rounded: bool) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from audit.report.policy import ClaimRules, Verdict
 from audit.report.policy_result import MET, NOT_MET, OPEN, Outcome, Result
 from audit.report.verdicts import label
-from audit.report.words import Json, count, finite, general, name, number, part
+from audit.report.words import Json, at_least, count, finite, general, name, part
 
 # The report has the whole statement.
 _LONGEST = 300
@@ -103,7 +103,7 @@ def _certified(report: Mapping[str, Any], arm: str, most: float) -> Result:
     # One procedure with the power to show more is enough, where none does show it.
     outcome = NOT_MET if NOT_MET in outcomes else MET if MET in outcomes else OPEN
     on, largest, _ = max(bounds, key=lambda bound: bound[1])
-    reached = f"the largest ε certified is {number(largest, 2)} (on {_ON.get(on, name(on))})"
+    reached = f"the largest ε certified is {at_least(largest)} (on {_ON.get(on, name(on))})"
     statement = {
         NOT_MET: f"{reached}, above {general(most)}: a lower bound on the true ε at 95 %",
         MET: f"{reached}, at most {general(most)}, and more could have been certified; a lower "

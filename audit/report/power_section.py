@@ -9,7 +9,16 @@ from audit.report.blocks import NUMBER, TEXT, chart, figure, section, table, tex
 from audit.report.colours import PRIVATE
 from audit.report.epsilon_findings import procedures
 from audit.report.power_tables import NOTHING, PowerTable, power_tables
-from audit.report.words import Json, arm_label, count, counted, finite, name, number, part
+from audit.report.words import (
+    Json,
+    arm_label,
+    at_least,
+    count,
+    counted,
+    finite,
+    name,
+    part,
+)
 
 
 def power_section(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json | None:
@@ -72,7 +81,7 @@ def _certified(run: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
             continue
         for entry in procedures(result):
             value = part(entry.get("epsilon"), "value")
-            shown = number(value, 2) if finite(value) else NOTHING
+            shown = at_least(value) if finite(value) else NOTHING
             said.append(f"{name(entry['procedure'], 80)} on {name(entry['on'], 80)}: {shown}")
         if said:
             models = count(summary.get("models"))

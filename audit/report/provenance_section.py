@@ -108,7 +108,7 @@ def _check_row(label: str, check: Mapping[str, Any]) -> list[str]:
     return [
         label,
         f"{_OUTCOMES[check_verdict(check)]} {against} in this run",
-        str(check.get("model", "?")),
+        str(check.get("model", "not told")),
         count(check.get("steps")),
         *(_cell(check, key) for key in _DIFFERENCES),
         f"{count(check.get('predictions_differing'))} of {count(check.get('predictions'))}",
@@ -121,7 +121,7 @@ def _streams(checks: Mapping[str, Any], run: Mapping[str, Any]) -> list[Json]:
     rows = [
         [arm_label(arm, run), *(_cell(c["stream"], key) for key in _STREAMS)]
         for arm, c in checks.items()
-        if c.get("stream")
+        if set(_STREAMS) & set(c.get("stream") or {})
     ]
     if not rows:
         return []

@@ -42,6 +42,15 @@ def number(x: Any, digits: int = 3) -> str:
     return text.replace("-", _MINUS)
 
 
+def at_least(x: Any, digits: int = 2) -> str:
+    """A lower bound with ``digits`` decimals, rounded down: more than was shown is never said."""
+    if not finite(x):
+        return "not estimable"
+    step = 10**digits
+    # What a bound is short of a last digit by rounding of doubles alone is given to it.
+    return number(math.floor(x * step + 1e-6) / step, digits)
+
+
 def general(x: Any, digits: int = 3) -> str:
     """``x`` with ``digits`` significant digits: for ε, δ and learning rates."""
     return f"{x:.{digits}g}".replace("-", _MINUS) if finite(x) else "not estimable"

@@ -36,9 +36,8 @@ def test_a_report_equals_itself_written_and_read(quiet: Run) -> None:
 def test_a_change_of_any_leaf_is_found(quiet: Run) -> None:
     """60 leaves drawn at random, changed one at a time."""
     made = json.loads(document_json(quiet.document()))
-    known = figures(made)
-    # How a column is set is no figure.
-    places = [p for p in leaves(made) if {"type", "wide", "columns", "id"}.isdisjoint(p)]
+    known = copy.deepcopy(made)
+    places = leaves(made)
     rng = np.random.default_rng(0)
     for index in rng.choice(len(places), 60, replace=False):
         *path, last = places[index]
@@ -46,7 +45,7 @@ def test_a_change_of_any_leaf_is_found(quiet: Run) -> None:
         for key in path:
             holder = holder[key]
         was, holder[last] = holder[last], other(holder[last])
-        assert figures(made) != known, places[index]
+        assert differences(made, known), places[index]
         holder[last] = was
 
 
@@ -108,3 +107,31 @@ def test_rows_of_the_same_name_are_told_apart() -> None:
     }  # fmt: skip
     contents = {"sections": [{"number": "2", "title": "t", "blocks": [block]}]}
     assert sum("row “x”, column" in place for place in figures(contents)) == 4
+
+
+def test_captions_heads_and_orders_are_compared(quiet: Run) -> None:
+    """What says of which arm a table is, and what nobody computed."""
+    made = quiet.document()
+
+    def changed(change: Any) -> list[str]:
+        copied = copy.deepcopy(made)
+        tables = [b for s in copied["sections"] for b in s["blocks"] if b["type"] == "table"]
+        change(tables)
+        return [d.where for d in differences(copied, made)]
+
+    def exchange(tables: list[Any]) -> None:
+        a, b = tables[0], tables[1]
+        a["caption"], b["caption"] = b["caption"], a["caption"]
+
+    assert changed(exchange)
+    [where] = changed(lambda t: t[0]["rows"].reverse())
+    assert where.endswith("order of the rows")
+    extra = {"label": "Approved by the supervisory authority", "kind": "text"}
+    [where] = changed(lambda t: t[0]["columns"].append(extra))
+    assert where.endswith("columns")
+    long = "x" * 100
+    both = [copy.deepcopy(made) for _ in range(2)]
+    for contents, end in zip(both, "ab", strict=True):
+        tables = [b for s in contents["sections"] for b in s["blocks"] if b["type"] == "table"]
+        tables[0]["caption"] = long + end
+    assert differences(*both)

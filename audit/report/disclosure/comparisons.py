@@ -29,10 +29,10 @@ _ALWAYS = frozenset({
     *("grouping", "kind", "arm", "outcome", "verdict", "method", "n_groups", "n_given"),
     *("equivalence_margin", "relabellings", "q_degrees"),
 })  # fmt: skip
-_NUMBERS = frozenset({
-    *("slope", "p_value", "slope_at_equal_difficulty", "p_value_at_equal_difficulty"),
-    *("tau", "cochran_q", "q_p_value", "worst_p_adjusted"),
-})  # fmt: skip
+# Of a trend its slope (with its error), of a comparison τ and Q: not the trend's own spread, nor
+# the slope at equal difficulty, which would be three equations more.
+_OF_TRENDS = frozenset({"slope", "p_value"})
+_OF_COMPARISONS = frozenset({"tau", "cochran_q", "q_p_value", "worst_p_adjusted"})
 _WORST = frozenset({"worst_subgroup", "worst_loss", "worst_minus_rest"})
 _LARGEST = frozenset({"largest_subgroup", "largest_loss"})
 # Their denominators are test examples of one class in a subgroup, which nothing here counts.
@@ -51,10 +51,16 @@ def comparisons(
     rows of the public profile.
     """
     power = summary.get("power") or {}
-    told = {g: _ALWAYS | (_NUMBERS if still_open[g] >= FEWEST_OPEN else set()) for g in withheld}
+    enough = {g for g in withheld if still_open[g] >= FEWEST_OPEN}
+    of_trends, of_comparisons = (
+        {g: _ALWAYS | (numbers if g in enough else frozenset()) for g in withheld}
+        for numbers in (_OF_TRENDS, _OF_COMPARISONS)
+    )
     found = {
-        "trends": [_trend(t, told) for t in summary.get("trends") or []],
-        "disparity": [_disparity(d, withheld, told) for d in summary.get("disparity") or []],
+        "trends": [_trend(t, of_trends) for t in summary.get("trends") or []],
+        "disparity": [
+            _disparity(d, withheld, of_comparisons) for d in summary.get("disparity") or []
+        ],
         "fairlearn": _rates(summary.get("fairlearn") or [], withheld),
         "longtail": [_longtail(e) for e in summary.get("longtail") or []
                      if e["grouping"] not in withheld],

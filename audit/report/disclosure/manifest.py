@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import PureWindowsPath
 from typing import Any
 
+from audit.report.disclosure import rounding
 from audit.report.words import Json, counted
 
 # An absolute or explicitly relative path inside a text: /data/x.csv, ~/x.csv, ../x.csv, C:\x.csv.
@@ -44,12 +45,24 @@ def manifest(run: Mapping[str, Any]) -> Json:
     # Whoever knows the seed can draw noise and subsets again; the digest of a configuration whose
     # other fields are known tells the seed.
     shown["seed"], shown["config_sha256"], shown["config"] = None, None, {}
+    if shown.get("cross_check"):
+        shown["cross_check"] = {a: _checked(c) for a, c in shown["cross_check"].items()}
     for facts in _files(shown):
         facts["file"] = file_name(str(facts["file"]))
     for notes in (shown.get("learners") or {}).values():
         for raised in (notes.get("warnings") or {}).values():
             raised["first"] = _UNTOLD
     return shown
+
+
+def _checked(check: Mapping[str, Any]) -> Json:
+    """A cross-check without what a guessed seed could be tried on for next to nothing: which model
+    was drawn for it, and what its random streams were like."""
+    kept = {key: value for key, value in check.items() if key not in {"model", "stream"}}
+    for key, value in kept.items():
+        if isinstance(value, float) and key != "tolerance":
+            kept[key] = rounding.significant(value, 1)
+    return {**kept, "stream": {"passed": (check.get("stream") or {}).get("passed")}}
 
 
 def _files(run: Mapping[str, Any]) -> list[Json]:

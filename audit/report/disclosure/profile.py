@@ -15,7 +15,7 @@ from audit.report.disclosure.manifest import manifest
 from audit.report.disclosure.suppression import open_counts, withheld
 from audit.report.findings import findings
 from audit.report.inputs import ReportInputs
-from audit.report.words import Json
+from audit.report.words import Json, finite
 
 # Parts of summary.json that are of no subgroup; what is added to it later has to be added here.
 _KEPT = ("models", "arms", "plant", "calibration")
@@ -46,6 +46,8 @@ def public(inputs: ReportInputs) -> ReportInputs:
         influence=inputs.influence.iloc[:0],
         subgroups=shown,
         withheld=gone,
+        # Of a file that names the digest of the configuration, and with it the seed.
+        attestation_sha256=None,
     )
 
 
@@ -83,6 +85,10 @@ def _arm(result: Mapping[str, Any], decimals: int, step: float) -> Json:
     exposure = result.get("exposure") or {}
     if exposure.get("roc"):
         shown["exposure"]["roc"] = _roc(exposure)
+    for key in ("n_in", "n_out"):
+        # Pairs of model and example: drawn from the seed, so that it could be tried on them.
+        if finite(exposure.get(key)):
+            shown["exposure"][key] = int(rounding.significant(exposure[key], 2))
     return shown
 
 

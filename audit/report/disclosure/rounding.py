@@ -20,6 +20,8 @@ _P_VALUES = frozenset({
     "p_value", "q_p_value", "smallest_p", "worst_p_adjusted", "p_value_at_equal_difficulty",
 })  # fmt: skip
 _P_DIGITS = 2
+# Limits by another name: how far losses may differ at most.
+_UPPER = frozenset({"equivalent_within", "smallest_detectable"})
 _LIMITS = {"low": -1, "high": 1}
 
 
@@ -47,13 +49,19 @@ def outward(x: float, step: float, direction: int) -> float:
 def estimates(value: Any, decimals: int, key: str = "") -> Any:
     """A part of summary.json with all estimates rounded, p-values to two significant digits."""
     if isinstance(value, dict):
-        return {k: estimates(v, decimals, k) for k, v in value.items()}
+        shown = {k: estimates(v, decimals, k) for k, v in value.items()}
+        # Where only a lower limit exists (a certified ε), it is the value too.
+        if finite(value.get("value")) and value["value"] == value.get("low"):
+            shown["value"] = shown["low"]
+        return shown
     if isinstance(value, list):
         return [estimates(v, decimals, key) for v in value]
     if not isinstance(value, float) or key in _EXACT or not math.isfinite(value):
         return value
     if key in _P_VALUES:
         return significant(value, _P_DIGITS)
+    if key in _UPPER:
+        return outward(value, 10.0**-decimals, 1)
     if key in _LIMITS:
         # An interval that shrank would hold less often than it says.
         return outward(value, 10.0**-decimals, _LIMITS[key])

@@ -119,7 +119,7 @@ def test_no_number_of_an_example_no_path_and_no_quoted_text(shown: dict[str, Any
     assert data["Source"] == "patients.csv"
     assert data["Warnings"] == "1 warning about the data in the internal report"
     run = dict(tables(shown)["Run"])
-    assert run["Command line"] == "audit run --data patients.csv --epsilon 2 --out=out"
+    assert run["Command line"] == "not shown in this profile"
     test = {row[0]: row[1:] for row in tables(shown)["The exact test of the claim"]}
     assert test["Their numbers (at most ten)"] == ["withheld", "none"]
     assert not [caption for caption in tables(shown) if "strongest" in caption]
