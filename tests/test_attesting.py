@@ -33,6 +33,15 @@ def test_a_run_without_an_attestation(run: Path) -> None:
     assert (inputs.statements, inputs.attestation_sha256) == ({}, None)
 
 
+def bound(run: Path) -> str:
+    """What binds an attestation to ``run``."""
+    manifest = read_json(run / "run.json")
+    return (
+        f'[run]\nconfig_sha256 = "{manifest["config_sha256"]}"\n'
+        f'data_fingerprint = "{manifest["data"]["fingerprint"]}"\n'
+    )
+
+
 def test_made_filled_in_and_read(run: Path) -> None:
     file = init_attestation(run)
     assert file == run / "attestation.toml"
@@ -53,7 +62,7 @@ def test_made_filled_in_and_read(run: Path) -> None:
 
 
 def test_a_file_that_is_there_is_never_overwritten(run: Path) -> None:
-    init_attestation(run).write_text("[claim]\nplain = 'mine'\n")
+    init_attestation(run).write_text(f"[claim]\nplain = 'mine'\n{bound(run)}")
     with pytest.raises(BadInput, match="is there already"):
         init_attestation(run)
     assert report_inputs(run).statements == {"claim.plain": "mine"}
@@ -69,7 +78,7 @@ def test_a_dangling_link_is_not_followed(run: Path, tmp_path: Path) -> None:
 def test_another_file_can_be_named(run: Path, tmp_path: Path) -> None:
     init_attestation(run)
     other = tmp_path / "other.toml"
-    other.write_text("[claim]\nplain = 'theirs'\n")
+    other.write_text(f"[claim]\nplain = 'theirs'\n{bound(run)}")
     assert report_inputs(run, attestation=other).statements == {"claim.plain": "theirs"}
     for missing in (tmp_path / "nothing.toml", tmp_path, Path("a\x00b")):
         with pytest.raises(BadInput, match=r"attestation = .*Name an attestation file") as caught:

@@ -48,6 +48,7 @@ ROOM_OF = {
     "estimating": "pipeline",
     "reporting": "pipeline",
     "verifying": "pipeline",
+    "verifying_manifest": "pipeline",
     "plan_canaries": "plan",
     "plan_learners": "plan",
     "plan_networks": "plan",

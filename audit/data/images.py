@@ -131,8 +131,8 @@ def _size_and_colour(found: list[_Found]) -> tuple[tuple[int, int], bool]:
 
 @contextmanager
 def _whole_images() -> Iterator[None]:
-    """A cut off file is refused, whatever another library asked Pillow for: WeasyPrint tells it, for
-    the whole process, to fill up what is missing."""
+    """A cut off file is refused, whatever another library asked Pillow for: WeasyPrint tells it,
+    for the whole process, to fill up what is missing."""
     filled, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
     try:
         yield

@@ -154,14 +154,6 @@ def _refuse_unknown(given: Iterable[str], known: list[str], what: str, source_na
 def _refuse_other_run(named: object, run: Mapping[str, Any], source_name: str) -> None:
     named = _as_table(named, "run", source_name)
     _refuse_unknown(named, list(_BINDING), "field of [run]", source_name)
-    for key in _BINDING:
-        # A run records both; where it does not there is nothing to be bound to.
-        if key not in named and _DIGEST.fullmatch(_own(run, key)):
-            raise BadInput(
-                f"run.{key}", None,
-                f"is missing in {name(source_name)}: without it the file would fit any run",
-                _MEND,
-            )  # fmt: skip
     for key, value in named.items():
         if value != (own := _own(run, key)):
             raise BadInput(
@@ -169,6 +161,14 @@ def _refuse_other_run(named: object, run: Mapping[str, Any], source_name: str) -
                 f"in {name(source_name)} is of another run: the {_BINDING[key][1]} of this one is "
                 f"{name(own)}",
                 "Attest this run with a file of its own: `audit report --init-attestation`",
+            )  # fmt: skip
+    for key in _BINDING:
+        # A run records both; where it does not there is nothing to be bound to.
+        if key not in named and _DIGEST.fullmatch(_own(run, key)):
+            raise BadInput(
+                f"run.{key}", None,
+                f"is missing in {name(source_name)}: without it the file would fit any run",
+                _MEND,
             )  # fmt: skip
 
 

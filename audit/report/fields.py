@@ -243,9 +243,9 @@ def fields_of(section: str) -> tuple[Field, ...]:
 
 
 def has_words(text: str) -> bool:
-    """Whether a statement says anything: it has a letter or a digit that can be seen."""
-    return any(unicodedata.category(c)[0] in "LN" and c not in _FILLERS for c in text)
+    """Whether a statement says anything: it has a character that leaves ink of its own."""
+    return any(unicodedata.category(c)[0] in "LNPS" and c not in _BLANK for c in text)
 
 
-# Letters to Unicode, blank to a reader (Hangul fillers).
-_FILLERS = frozenset("\u115f\u1160\u3164\uffa0")
+# Letters and symbols to Unicode, blank to a reader: Hangul fillers, the Braille pattern of no dot.
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")

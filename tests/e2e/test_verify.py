@@ -12,6 +12,7 @@ import pytest
 from audit.report.document import document_json
 from audit.store import read_json
 from audit.verifying import verify
+from audit.verifying_manifest import manifest_checks
 from tests.e2e.conftest import SMALL, assert_refused, audit
 
 
@@ -67,6 +68,7 @@ def test_figures_of_a_calibration_are_not_said_to_be_made_again(run: Path) -> No
     assert after.holds, after
     assert after.unchecked > 0
     assert [c.what for c in after.checks if c.holds is None] == ["results/calibration.json"]
+    assert (before.exit_code, after.exit_code) == (0, 3)
 
 
 @pytest.mark.parametrize("where", [0.02, 0.4, 0.9])
@@ -140,9 +142,52 @@ def test_edited_tables_and_an_edited_claim_fail(run: Path) -> None:
     manifest["arms"]["dp-2"]["noise_multiplier"] /= 2
     (run / "run.json").write_text(json.dumps(manifest))
     found = {c.what: c for c in verify(run).checks}
-    assert found["tables of results/"].holds is False
-    assert "subgroups.parquet" in found["tables of results/"].seen
+    assert found["files of results/"].holds is False
+    assert "subgroups.parquet" in found["files of results/"].seen
     assert found["ε of dp-2 by PRV"].holds is False
+
+
+def test_a_claim_that_was_made_harmless_and_a_summary_that_was_edited_fail(run: Path) -> None:
+    manifest = read_json(run / "run.json")
+    facts = manifest["arms"]["dp-2"]
+    facts["in_out_epsilon"] = 7.5
+    facts["privacy_curve"]["delta"] = [max(d, 0.9) for d in facts["privacy_curve"]["delta"]]
+    facts["clip_norm"] = 0.001
+    (run / "run.json").write_text(json.dumps(manifest))
+    summary = read_json(run / "results" / "summary.json")
+    summary["arms"]["dp-2"]["loss"]["value"] = 0.001
+    (run / "results" / "summary.json").write_text(json.dumps(summary))
+    failed = {c.what for c in verify(run).checks if c.holds is False}
+    assert {"claim of dp-2", "privacy curve of dp-2", "plan", "files of results/"} <= failed
+
+
+def test_models_arms_and_subsets_that_are_not_those_of_the_configuration_fail(run: Path) -> None:
+    manifest = read_json(run / "run.json")
+    whole = json.dumps(manifest)
+    manifest["plan"]["models"] = 10
+    for key in [k for k in manifest["shards"] if k.endswith("/10-11")]:
+        del manifest["shards"][key]
+    (run / "run.json").write_text(json.dumps(manifest))
+    assert {c.what: c.holds for c in manifest_checks(run, manifest)}["plan"] is False
+    manifest = json.loads(whole)
+    del manifest["shards"]["standard/2-3"]
+    assert {c.what: c.holds for c in manifest_checks(run, manifest)}["models"] is False
+    manifest = json.loads(whole)
+    manifest["seed"] = 1
+    found = {c.what: c.holds for c in manifest_checks(run, manifest)}
+    assert (found["plan"], found["subsets"]) == (False, False)
+    assert all(c.holds for c in manifest_checks(run, json.loads(whole)))
+
+
+def test_files_without_their_data_and_of_another_profile_fail(run: Path) -> None:
+    (run / "report-public.html").write_text("<h1>nobody loses anything</h1>")
+    found = verify(run)
+    assert not found.holds
+    assert [c.what for c in found.checks if c.holds is False] == ["report-public.html"]
+    shutil.copy(run / "report.json", run / "report-public.json")
+    assert_refused(
+        audit("report", "r", "--verify", cwd=run.parent), "profile = 'internal'", "is not public"
+    )
 
 
 def test_other_labels_fail(run: Path) -> None:

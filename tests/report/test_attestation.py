@@ -12,15 +12,23 @@ from hypothesis import strategies as st
 
 from audit.errors import BadInput
 from audit.report.attestation import LARGEST_FILE, Statements, parse, template
-from audit.report.fields import FIELDS, TABLES
+from audit.report.fields import FIELDS, TABLES, has_words
 from tests.report.synthetic import HOSTILE, Run, make
 from tests.report.test_fields import everything
 
 RUN = make(seed=1, n=300, styles=9, hostile=False)
+BINDING = f"""
+[run]
+config_sha256 = "{RUN.run["config_sha256"]}"
+data_fingerprint = "{RUN.run["data"]["fingerprint"]}"
+"""
 
 
 def read(text: str | bytes, run: Run = RUN) -> Statements:
+    """``text`` as an attestation of ``run``: bound to it, where it says nothing of a run."""
     content = text if isinstance(text, bytes) else text.encode()
+    if b"run" not in content:
+        content += BINDING.encode()
     return parse(content, "attestation.toml", run.run)
 
 
@@ -99,8 +107,7 @@ def test_any_text_comes_back(said: dict[str, str]) -> None:
     complete = {f.id: said.get(f.id, "") for f in FIELDS}
     found = read(written(complete)).statements
     for ident, text in said.items():
-        visible = any(c.isprintable() and not c.isspace() for c in text)
-        assert found.get(ident) == (text.strip() if visible else None)
+        assert found.get(ident) == (text.strip() if has_words(text) else None)
     assert set(found) <= set(said)
 
 
@@ -214,3 +221,9 @@ def test_the_attestation_of_another_run_is_refused_naming_both() -> None:
     run.run["config_sha256"] = other
     assert "is of another run" in refused(template(RUN.run, RUN.summary), run)
     assert read("[claim]\nplain = 'x'").statements == {"claim.plain": "x"}
+
+
+def test_an_attestation_of_no_run_is_refused() -> None:
+    for left in ("", f'config_sha256 = "{RUN.run["config_sha256"]}"\n'):
+        with pytest.raises(BadInput, match="without it the file would fit any run"):
+            parse(f"[run]\n{left}[claim]\nplain = 'x'\n".encode(), "attestation.toml", RUN.run)

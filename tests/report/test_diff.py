@@ -397,3 +397,17 @@ def test_hostile_names_add_no_markup_and_no_line(hostile: Run, base: Json):
         assert all(line.replace("\\|", "").count("|") == 6 for line in rows)
         for line in text_lines(found):
             assert line.isprintable()
+
+
+def test_a_claim_that_vanishes_is_worse_unless_one_as_strict_is_there() -> None:
+    def reported(*epsilons: float) -> Json:
+        return report(make(seed=1, hostile=False, epsilons=epsilons))
+
+    one, two, weaker = reported(1.0), reported(1.0, 2.0), reported(4.0, 8.0)
+    assert diff(one, weaker).exit_code == 1
+    assert diff(two, weaker).exit_code == 1
+    # dp-2 is gone, but what dp-1 claims forbids more.
+    gone = [c for c in diff(two, one).changes if c.what == "claim of dp-2"]
+    assert [c.kind for c in gone] == ["gone"]
+    [lost] = [c for c in diff(two, reported(2.0)).changes if c.what == "claim of dp-1"]
+    assert lost.kind == "worse"

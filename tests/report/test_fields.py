@@ -140,6 +140,8 @@ def test_a_statement_keeps_its_lines_and_spells_what_cannot_be_seen() -> None:
     assert len(shown_statement("x" * 9000)) == 5000
     assert not has_words(" \u200b\t\n\u202e")
     assert has_words("–")
+    # Hangul fillers, Braille without a dot, a joiner, a variation selector: no ink.
+    assert not has_words("\u3164\u115f\u2800\u034f\ufe0f")
 
 
 def test_words_of_the_fields_promise_nothing(quiet: Run) -> None:

@@ -68,11 +68,32 @@ def test_what_each_arm_costs_is_that_of_the_findings(three: Run) -> None:
         assert number(100 * overall["value"], 1) in row["Accuracy loss, overall"]
         trend = by_id[f"trend-loss_dp-{epsilon:g}-style within class"]
         # The finding's slope is per doubling, the page's per halving.
-        assert f": {number(-100 * trend['value'], 2)} (" in row["Rare subgroups lose more"]
-        assert f"({number(-100 * trend['high'], 2)} to" in row["Rare subgroups lose more"]
+        cell = row["Loss of rare subgroups"]
+        assert cell.startswith(f"● Shown, they lose more: {number(-100 * trend['value'], 2)} (")
+        assert f"({number(-100 * trend['high'], 2)} to" in cell
         equal = by_id[f"disparity-dp-{epsilon:g}-style within class"]
         assert number(100 * equal["value"], 1) in row["Subgroups lose unequally"]
     assert doc["page_one"]["who_loses"] == []
+
+
+def test_rare_subgroups_that_lose_less_are_said_to(three: Run) -> None:
+    run = copy.deepcopy(three)
+    for trend in run.summary["trends"]:
+        trend["slope"] = {"value": 0.02, "low": 0.01, "high": 0.03, "n": 40}
+        trend["slope_at_equal_difficulty"] = {"value": 0.01, "low": -0.01, "high": 0.03, "n": 40}
+    for row in rows(run.document()["page_one"]["losses"]).values():
+        assert row["Loss of rare subgroups"] == (
+            "● Shown, they lose less: −2.00 (−3.00 to −1.00); equally hard: −1.00 (−3.00 to 1.00)"
+        )
+
+
+def test_an_attacker_who_was_not_tried_on_an_arm_is_not_said_to_have_been(three: Run) -> None:
+    run = copy.deepcopy(three)
+    assert "was tried on each." in " ".join(run.document()["page_one"]["tested"])
+    del run.summary["arms"]["dp-8"]["exposure"]
+    said = " ".join(run.document()["page_one"]["tested"])
+    assert "was tried on each." not in said
+    assert "was tried on standard training, private training (ε = 1) and private" in said
 
 
 def test_what_was_measured_is_that_of_the_summary(three: Run) -> None:
@@ -133,7 +154,8 @@ def test_what_a_public_report_withholds_is_not_on_the_page(three: Run) -> None:
     for entry in run.summary["disparity"]:
         entry |= {"withheld": ["worst_subgroup"], "worst_subgroup": None}
     for row in rows(run.document()["page_one"]["losses"]).values():
-        assert row["Rare subgroups lose more"] == "● Shown; they lose more (numbers withheld)"
+        cell = row["Loss of rare subgroups"]
+        assert cell == "● Shown, they lose more (numbers withheld)"
         worst = row["Subgroups lose unequally"]
         assert worst == "● Shown: a subgroup that this profile withholds"
 

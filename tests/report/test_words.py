@@ -92,3 +92,12 @@ def test_an_estimate_without_a_value_is_its_interval() -> None:
         == "1.9 to 2.7 points"
     )
     assert words.estimate({**limits, "high": None}, "percent") == "not estimable (n=50)"
+
+
+@pytest.mark.parametrize(
+    ("bound", "shown"),
+    [(1.25537, "1.25"), (2.31784, "2.31"), (4.49871, "4.49"), (4.5, "4.50"), (0.29, "0.29"),
+     (0.0, "0.00"), (1.1 + 2.2, "3.30"), (None, "not estimable")],
+)  # fmt: skip
+def test_lower_bounds_are_rounded_down(bound: float | None, shown: str) -> None:
+    assert words.at_least(bound) == shown

@@ -88,7 +88,7 @@ def _arm(result: Mapping[str, Any], decimals: int, step: float) -> Json:
     for key in ("n_in", "n_out"):
         # Pairs of model and example: drawn from the seed, so that it could be tried on them.
         if finite(exposure.get(key)):
-            shown["exposure"][key] = int(rounding.significant(exposure[key], 2))
+            shown["exposure"][key] = int(rounding.significant(float(exposure[key]), 2))
     return shown
 
 
