@@ -115,7 +115,7 @@ def _asked_for(manifest: dict[str, Any]) -> Check:
 def _subsets(path: Path, manifest: dict[str, Any]) -> Check:
     """Who was in which training set follows from the seed."""
     what, inclusion = "subsets", manifest["inclusion"]
-    wrong, first = [], 0
+    wrong = []
     for arm in manifest["arms"]:
         first, same = 0, True
         try:

@@ -169,8 +169,8 @@ def _note(main: str | None) -> str:
     return (
         f"Subgroups by “{name(main)}”. Rare subgroups: by how much the loss grows each time a "
         "subgroup is half as common, and among subgroups that are equally hard. Unequally: the "
-        "clearest excess of a subgroup over the rest (n: its test examples); the verdict allows "
-        "for its having been picked among all, the interval does not."
+        "clearest excess of a subgroup over the rest (n: its test examples, † under "
+        f"{SMALL}); the verdict allows for its having been picked among all, the interval does not."
     )
 
 
