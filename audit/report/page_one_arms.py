@@ -167,10 +167,10 @@ def _note(main: str | None) -> str:
     if main is None:
         return ""
     return (
-        f"Subgroups by “{name(main)}”. Rare subgroups: by how much the loss grows each time a "
-        "subgroup is half as common, and among subgroups that are equally hard. Unequally: the "
-        "clearest excess of a subgroup over the rest (n: its test examples, † under "
-        f"{SMALL}); the verdict allows for its having been picked among all, the interval does not."
+        f"Subgroups by “{name(main)}”. Rare: by how much the loss grows each time a subgroup is "
+        "half as common, and among subgroups that are equally hard. Unequally: the clearest excess "
+        f"over the rest (n: test examples, † under {SMALL}); the verdict allows for its having "
+        "been picked, the interval does not."
     )
 
 
