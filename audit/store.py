@@ -107,7 +107,7 @@ class RunDirectory:
     def save_shard(self, key: str, shard: Shard, entry: dict[str, Any]) -> None:
         """Store a cohort, then list it in the manifest with ``entry``'s facts and its digest."""
         path = self._shard_path(key)
-        data = save(_packed(shard), metadata=_sizes(shard))
+        data = _in_order(save(_packed(shard), metadata=_sizes(shard)))
         write_bytes(path, data)
         shards = self.manifest.setdefault("shards", {})
         shards[key] = {"sha256": hashlib.sha256(data).hexdigest(), **entry}
@@ -280,6 +280,18 @@ def _packed(shard: Shard) -> dict[str, np.ndarray]:
         else:
             packed[name] = np.ascontiguousarray(array)
     return packed
+
+
+def _in_order(file: bytes) -> bytes:
+    """The safetensors file with its header's keys in order.
+
+    The library writes metadata in the order of a hash map, another one each time: the same cohort
+    trained again would have another digest.
+    """
+    length = int.from_bytes(file[:8], "little")
+    header = json.loads(file[8 : 8 + length])
+    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    return file[:8] + text.ljust(length) + file[8 + length :]
 
 
 def _sizes(shard: Shard) -> dict[str, str]:

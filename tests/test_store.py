@@ -56,6 +56,15 @@ def test_shards_come_back_bit_for_bit_in_order_of_models(run: Path):
             np.testing.assert_array_equal(getattr(shard, name), array)
 
 
+def test_the_same_cohort_has_the_same_digest(tmp_path: Path):
+    digests = set()
+    for attempt in range(12):
+        with RunDirectory(tmp_path / str(attempt)) as store:
+            store.save_shard("standard/0-2", make_shard(), {})
+            digests.add(store.manifest["shards"]["standard/0-2"]["sha256"])
+    assert len(digests) == 1
+
+
 def test_the_layout_is_the_published_one(run: Path):
     arrays = load_file(run / "shards" / "standard" / "0-2.safetensors")
     expected = make_shard()
