@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 from scipy import special
 
 from audit.errors import BadInput
@@ -20,7 +20,9 @@ from audit.estimates.memorization import memorization
 from audit.estimates.result import Estimate
 
 BLOCK = 2048
-"""Training × test examples per block (16 MB of float32 counts)."""
+"""Training × test examples per block (16 MB of float32 counts, in four buffers)."""
+_PAIRS = 16384
+"""Pairs estimated again at once (a byte per model and pair)."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,11 @@ def influential_pairs(
     """
     _check(min_influence, min_mem, fdr)
     cuts = _Cuts(min_influence, min_mem, fdr, block)
-    pairs = _select(membership, correct, test_correct, cuts)
-    halves = _re_estimate(membership, correct, test_correct, cuts)
+    whole, split = _search(membership, correct, test_correct, cuts)
+    pairs = whole.selected()
+    halves = _re_estimate(membership, test_correct, split)
     order = np.lexsort((pairs.test, pairs.train, -pairs.influence))
     train, test = pairs.train[order], pairs.test[order]
-    mem = memorization(membership[:, train], correct[:, train]).mem if train.size else np.zeros(0)
     low, high = newcombe(*(c[order] for c in pairs.counts))
     n_test = test_correct.shape[1]
     touched = np.bincount(test, minlength=n_test)
@@ -92,7 +94,7 @@ def influential_pairs(
         low=low,
         high=high,
         q_value=pairs.q_value[order],
-        mem=mem,
+        mem=whole.mem[train],
         n_by_cuts=pairs.n_by_cuts,
         n_tested=membership.shape[1] * n_test,
         fdr=fdr,
@@ -137,62 +139,137 @@ class _Selected:
     n_by_cuts: int
 
 
-def _select(
-    membership: np.ndarray,
-    correct: np.ndarray,
-    test_correct: np.ndarray,
-    cuts: _Cuts,
-) -> _Selected:
-    models, block = membership.shape[0], cuts.block
-    # Only memorized examples can be reported: the others' influence is never computed.
-    mem = memorization(membership, correct).mem
-    rows = np.flatnonzero(mem >= cuts.min_mem - 1e-12)
-    found: list[np.ndarray] = [np.zeros((4, 0), dtype=np.int64)]
-    n_by_cuts = 0
-    for start in range(0, rows.size, block):
-        members = membership[:, rows[start : start + block]]
-        n_in = members.sum(axis=0, dtype=np.int64)
-        for left in range(0, test_correct.shape[1], block):
-            right = test_correct[:, left : left + block]
-            i, j = np.nonzero(influence_matrix(members, right) >= cuts.min_influence - 1e-12)
-            n_by_cuts += i.size
-            right_in = _right_in(members, right)[i, j]
-            row = np.stack([rows[start + i], left + j, right_in, right.sum(axis=0)[j]])
-            # A p-value above the FDR cannot have a q-value below it: noise is not stored.
-            found.append(row[:, _fisher_exact(right_in, n_in[i], row[3], models) <= cuts.fdr])
-    train, test, right_in, right_all = np.concatenate(found, axis=1)
-    n_in = membership.sum(axis=0, dtype=np.int64)[train]
-    q_value = benjamini_hochberg(
-        _fisher_exact(right_in, n_in, right_all, models),
-        hypotheses=membership.shape[1] * test_correct.shape[1],
-    )
-    kept = q_value <= cuts.fdr
-    counts = (right_in, n_in, right_all - right_in, models - n_in)
-    counts = tuple(c[kept] for c in counts)
-    influence = counts[0] / counts[1] - counts[2] / counts[3]
-    return _Selected(train[kept], test[kept], influence, q_value[kept], counts, n_by_cuts)
+class _Search:
+    """The pairs of one set of models that pass the cuts, looked for block by block."""
+
+    def __init__(
+        self, membership: np.ndarray, correct: np.ndarray, test_correct: np.ndarray, cuts: _Cuts
+    ) -> None:
+        self.cuts, self.models = cuts, membership.shape[0]
+        estimate = memorization(membership, correct)
+        self.mem, self.n_in = estimate.mem, estimate.n_in
+        # Only memorized examples can be reported: the others' influence is never computed.
+        self.memorized = self.mem >= cuts.min_mem - 1e-12
+        self.right = test_correct.sum(axis=0, dtype=np.int64)
+        self.hypotheses = membership.shape[1] * test_correct.shape[1]
+        # No more pairs can be rejected than have a memorized example, so a p-value above this
+        # cannot have a q-value below the FDR: such noise is not stored.
+        self.largest_p = cuts.fdr * float(self.memorized.mean())
+        self.n_by_cuts = 0
+        self._found: list[tuple[np.ndarray, ...]] = []
+
+    def thresholds(
+        self, rows: Int64[np.ndarray, " rows"]
+    ) -> tuple[Float32[np.ndarray, "rows 1"], Float32[np.ndarray, "rows 1"]]:
+        """a, b: influence ≥ the cut if right_in ≥ a + b · right; ∞ where mem is under its cut.
+
+        right_in / n_in − (right − right_in) / n_out ≥ c, solved for right_in. A little less than
+        that, for single precision: what passes is looked at again.
+        """
+        n_in, models = self.n_in[rows].astype(np.float64), self.models
+        at_least = self.cuts.min_influence * n_in * (models - n_in) / models - 1e-6 * models - 1e-3
+        at_least[~self.memorized[rows]] = np.inf
+        return at_least.astype(np.float32)[:, None], (n_in / models).astype(np.float32)[:, None]
+
+    def look(
+        self,
+        right_in: Float32[np.ndarray, "rows columns"],
+        thresholds: tuple[np.ndarray, np.ndarray],
+        rows: Int64[np.ndarray, " rows"],
+        left: int,
+        buffer: Float32[np.ndarray, "rows columns"],
+    ) -> None:
+        """Keep the pairs of ``rows`` and the test examples from ``left`` on that pass."""
+        at_least, share = thresholds
+        columns = self.right[left : left + right_in.shape[1]]
+        np.multiply(share, columns.astype(np.float32), out=buffer)
+        buffer += at_least
+        where = np.flatnonzero(right_in >= buffer)
+        if not where.size:
+            return
+        i, j = np.divmod(where, right_in.shape[1])
+        x, n_in, right = right_in.ravel()[where].astype(np.int64), self.n_in[rows[i]], columns[j]
+        passes = _influence(x, n_in, right, self.models) >= self.cuts.min_influence - 1e-12
+        self.n_by_cuts += int(passes.sum())
+        p = np.ones(where.size)
+        p[passes] = _fisher_exact(x[passes], n_in[passes], right[passes], self.models)
+        kept = p <= self.largest_p
+        # Compact: at few models many millions of pairs are kept until the last block is known.
+        self._found.append(
+            ((rows[i[kept]]).astype(np.int32), (left + j[kept]).astype(np.int32),
+             x[kept].astype(np.int32), p[kept])
+        )  # fmt: skip
+
+    def selected(self) -> _Selected:
+        """The pairs that survive the FDR, over all pairs there are."""
+        none = tuple(np.zeros(0, dtype=t) for t in (np.int32, np.int32, np.int32, np.float64))
+        parts = zip(*(self._found or [none]), strict=True)
+        train, test, right_in, p = (np.concatenate(part) for part in parts)
+        q_value = benjamini_hochberg(p, hypotheses=self.hypotheses)
+        kept = q_value <= self.cuts.fdr
+        train, test, right_in = (a[kept].astype(np.int64) for a in (train, test, right_in))
+        n_in, right = self.n_in[train], self.right[test]
+        influence = _influence(right_in, n_in, right, self.models)
+        counts = (right_in, n_in, right - right_in, self.models - n_in)
+        return _Selected(train, test, influence, q_value[kept], counts, self.n_by_cuts)
+
+
+def _influence(
+    right_in: np.ndarray, n_in: np.ndarray, right: np.ndarray, models: int
+) -> Float64[np.ndarray, " pairs"]:
+    return right_in / n_in - (right - right_in) / (models - n_in)
+
+
+def _search(
+    membership: np.ndarray, correct: np.ndarray, test_correct: np.ndarray, cuts: _Cuts
+) -> tuple[_Search, list[_Search]]:
+    """The pairs of all models, and those of each half, from the same products.
+
+    Halves: even against odd models. They are independent draws, so any fixed split is a random
+    one. What all models did is the sum of what both halves did.
+    """
+    whole = _Search(membership, correct, test_correct, cuts)
+    cut = (slice(0, None, 2), slice(1, None, 2)) if membership.shape[0] > 1 else (slice(None),)
+    halves = [_Search(membership[h], correct[h], test_correct[h], cuts) for h in cut]
+    searches = [whole, *halves] if len(halves) > 1 else [whole]
+    rows = np.flatnonzero(np.any([search.memorized for search in searches], axis=0))
+    n_test = test_correct.shape[1]
+    shape = (min(rows.size, cuts.block), min(n_test, cuts.block))
+    buffers = [np.empty(shape, dtype=np.float32) for _ in range(len(searches) + 1)]
+    for start in range(0, rows.size, cuts.block):
+        some = rows[start : start + cuts.block]
+        members = [membership[h, some].T.astype(np.float32) for h in cut]
+        thresholds = [search.thresholds(some) for search in searches]
+        for left in range(0, n_test, cuts.block):
+            right = test_correct[:, left : left + cuts.block]
+            spare, *counts = (b[: some.size, : right.shape[1]] for b in buffers)
+            for h, inside, count in zip(cut, members, counts[-len(cut) :], strict=True):
+                # Exact in single precision below 2²⁴ models.
+                np.matmul(inside, right[h].astype(np.float32), out=count)
+            if len(cut) > 1:
+                np.add(counts[1], counts[2], out=counts[0])
+            for search, count, least in zip(searches, counts, thresholds, strict=True):
+                search.look(count, least, some, left, spare)
+    return whole, halves if len(halves) > 1 else []
 
 
 def _re_estimate(
-    membership: np.ndarray, correct: np.ndarray, test_correct: np.ndarray, cuts: _Cuts
+    membership: np.ndarray, test_correct: np.ndarray, halves: list[_Search]
 ) -> tuple[Float64[np.ndarray, " pairs"], Float64[np.ndarray, " pairs"]]:
-    """Influence of pairs selected on one half of the models, on that half and on the other one.
-
-    Even against odd models: they are independent draws, so any fixed split is a random one.
-    """
-    if membership.shape[0] < 2:
-        return np.zeros(0), np.zeros(0)
-    selected, again = [], []
-    for first in (0, 1):
-        half, other = slice(first, None, 2), slice(1 - first, None, 2)
-        pairs = _select(membership[half], correct[half], test_correct[half], cuts)
-        inside, right = membership[other][:, pairs.train], test_correct[other][:, pairs.test]
-        with np.errstate(invalid="ignore"):
-            p_in = (inside & right).sum(axis=0) / inside.sum(axis=0)
-            p_out = (~inside & right).sum(axis=0) / (~inside).sum(axis=0)
-        known = ~np.isnan(p_in - p_out)
-        selected.append(pairs.influence[known])
-        again.append((p_in - p_out)[known])
+    """Influence of pairs selected on one half of the models, on that half and on the other one."""
+    selected, again = [np.zeros(0)], [np.zeros(0)]
+    for half, other in zip(halves, (slice(1, None, 2), slice(0, None, 2)), strict=False):
+        pairs = half.selected()
+        for start in range(0, pairs.train.size, _PAIRS):
+            some = slice(start, start + _PAIRS)
+            inside = membership[other, pairs.train[some]]
+            right = test_correct[other, pairs.test[some]]
+            with np.errstate(invalid="ignore"):
+                p_in = (inside & right).sum(axis=0) / inside.sum(axis=0)
+                p_out = (~inside & right).sum(axis=0) / (~inside).sum(axis=0)
+            known = ~np.isnan(p_in - p_out)
+            selected.append(pairs.influence[some][known])
+            again.append((p_in - p_out)[known])
     return np.concatenate(selected), np.concatenate(again)
 
 
@@ -213,8 +290,10 @@ def _fisher_exact(
     if right_in.size == 0:
         return np.zeros(0)
     # At small K few distinct tables occur among millions of pairs.
-    tables, where = np.unique(np.stack([right_in, n_in, right_all]), axis=1, return_inverse=True)
-    x, drawn, right = tables.astype(np.float64)
+    base = models + 1
+    keys, where = np.unique((right_in * base + n_in) * base + right_all, return_inverse=True)
+    x, drawn, right = (keys // base**2, keys // base % base, keys % base)
+    x, drawn, right = (a.astype(np.float64) for a in (x, drawn, right))
     log_term = (
         _log_choose(right, x)
         + _log_choose(models - right, drawn - x)

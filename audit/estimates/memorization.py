@@ -70,9 +70,13 @@ def memorization(
         raise BadInput(
             "membership.shape", membership.shape, "needs a model and an example", "Train models."
         )
-    n_in = membership.sum(axis=0, dtype=np.int64)
-    correct_in = (membership & correct).sum(axis=0, dtype=np.int64)
-    correct_out = correct.sum(axis=0, dtype=np.int64) - correct_in
+    n_in = np.empty(n, dtype=np.int64)
+    correct_in, correct_out = np.empty_like(n_in), np.empty_like(n_in)
+    for block in blocks(n):
+        inside, right = membership[:, block], correct[:, block]
+        n_in[block] = inside.sum(axis=0, dtype=np.int64)
+        correct_in[block] = (inside & right).sum(axis=0, dtype=np.int64)
+        correct_out[block] = (~inside & right).sum(axis=0, dtype=np.int64)
     return memorization_from_counts(
         n_in, n_models - n_in, correct_in, correct_out, confidence=confidence
     )
