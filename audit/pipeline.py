@@ -23,6 +23,7 @@ from audit.manifest import (
 from audit.manifest_entries import describe_code, new_manifest
 from audit.missing_cohorts import Listener, train
 from audit.plan import make_plan
+from audit.report.address_space import missing_addresses
 from audit.report.findings import exit_code
 from audit.reporting import write_report
 from audit.resolve import hardware_of, load_data, training_device
@@ -71,6 +72,8 @@ def run(
         listener.stage("loading data")
         data = load_data(config)
     device = training_device(config)
+    if (missing := missing_addresses()) is not None:
+        listener.stage(f"no report will be drawn: {missing}")
     listener.stage("planning")
     plan = make_plan(config, data, device=device)
     with RunDirectory(out) as store:
