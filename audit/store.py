@@ -128,10 +128,11 @@ class RunDirectory:
 
 def _write_array(path: Path, array: np.ndarray) -> None:
     """``np.save``, which says of a full disk only how much it wrote."""
+    array = np.ascontiguousarray(array)
     with path.open("wb") as file:
         form = np.lib.format
         form.write_array_header_1_0(file, form.header_data_from_array_1_0(array))
-        file.write(np.ascontiguousarray(array).data)
+        file.write(array.data)
 
 
 def restore_manifest(run: Path) -> bool:
