@@ -7,13 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.faults import CONFIG, KINDS, Seen, Study, Trial, kill_again_and_again
+from benchmarks.faults.kinds import KINDS, STUDY_OF
+from benchmarks.faults.studies import Studies
+from benchmarks.faults.trial import Seen, Study, Trial, kill_again_and_again
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    config = CONFIG.format(data='data = "digits"\nclusters_per_class = 2')
-    return Study.begun(tmp_path_factory.mktemp("faults") / "study", config)
+def studies(tmp_path_factory: pytest.TempPathFactory) -> Studies:
+    return Studies(tmp_path_factory.mktemp("faults"))
+
+
+@pytest.fixture
+def study(studies: Studies) -> Study:
+    return studies["digits"]
 
 
 def survived(seen: Seen) -> bool:
@@ -24,13 +30,14 @@ def survived(seen: Seen) -> bool:
 @pytest.mark.parametrize(
     "kind",
     ["SIGTERM, then SIGINT", "run.json truncated", "run.json and its copy truncated",
-     "a second run in the folder", "a worker killed -9"],
+     "a second run in the folder", "a worker killed -9", "models diverge"],
 )  # fmt: skip
 def test_a_disturbed_run_gives_the_results_of_an_undisturbed_one(
-    study: Study, tmp_path: Path, kind: str
+    studies: Studies, tmp_path: Path, kind: str
 ) -> None:
     seen = Seen()
-    KINDS[kind](Trial(study, tmp_path / "run", np.random.default_rng(1), seen))
+    of = studies[STUDY_OF.get(kind, "digits")]
+    KINDS[kind](Trial(of, tmp_path / "run", np.random.default_rng(1), seen))
     assert survived(seen)
 
 

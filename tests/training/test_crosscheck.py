@@ -103,7 +103,6 @@ def test_a_diverged_model_does_not_pass(problem):
 
 
 def test_two_sides_that_diverge_alike_are_compared_until_they_do(problem):
-    train, test, member = problem
     wild = replace(STANDARD, learning_rate=1000.0, weight_decay=1.0)
     result = check(wild, wild, problem)
     # Nothing is left to compare at the end, and the steps until then agree.

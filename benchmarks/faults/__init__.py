@@ -1,0 +1,1 @@
+"""Real audits, disturbed: killed, interrupted, out of disk or memory, damaged, changed, doubled."""
