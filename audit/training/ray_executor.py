@@ -23,7 +23,8 @@ from audit.training.cohort_task import CohortOutput, CohortTask, TrainingData
 from audit.training.execution import Execution
 from audit.training.executors import cores
 from audit.training.ray_address import refuse_unreachable
-from audit.training.ray_worker import Program, Progress, train_on_worker
+from audit.training.ray_progress import Progress
+from audit.training.ray_worker import Program, train_on_worker
 from audit.training.shared_folder import SharedFolder, forget, is_on_this_machine
 
 RETRIES = 3

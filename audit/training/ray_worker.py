@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -82,25 +81,6 @@ def arithmetic() -> dict[str, Any]:
         "vectors": torch.backends.cpu.get_cpu_capability(),
         "gpu": gpu,
     }
-
-
-class Progress:
-    """How far the cohorts are, told by workers and asked for by the machine that leads the run."""
-
-    def __init__(self) -> None:
-        self._fractions: dict[str, float] = {}
-        self._starts: Counter[str] = Counter()
-
-    def started(self, key: str) -> None:
-        self._starts[key] += 1
-        self._fractions[key] = 0.0
-
-    def reached(self, key: str, fraction: float) -> None:
-        self._fractions[key] = fraction
-
-    def read(self) -> tuple[dict[str, float], dict[str, int]]:
-        """Finished fraction and number of starts of each cohort that was ever begun."""
-        return dict(self._fractions), dict(self._starts)
 
 
 def train_on_worker(

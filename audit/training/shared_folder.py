@@ -85,6 +85,8 @@ class SharedFolder:
             self._system, self._path = _system(self.url)
             if _is_here(self._system):
                 Path(self._path).mkdir(mode=0o700, parents=True)
+            else:
+                self._system.makedirs(self._path, exist_ok=True)
             # Object stores have no folders: that one can write is seen by writing.
             self._system.pipe_file(f"{self._path}/.made", b"")
         except (OSError, ValueError, ImportError) as error:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,17 @@ import audit as api
 from audit.training.executors import cores
 from tests.e2e.conftest import Finished, assert_refused, audit
 from tests.e2e.test_resume import listed, results
-from tests.training.clusters import kill, three_nodes
+from tests.training.clusters import is_training, kill, three_nodes
 
 CONFIG = """
 data = "digits"
-models = 10
+models = 8
 cohort_size = 1
 clusters_per_class = 1
 [standard]
-epochs = 60
+epochs = 40
 [dp]
-epochs = 30
+epochs = 20
 """
 
 
@@ -67,9 +67,13 @@ def start(config: Path, run: Path, *options: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def wait_for_shards(process: subprocess.Popen[str], run: Path, count: int) -> None:
-    while len(listed(run)) < count and process.poll() is None:
+def wait_for(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+    while not condition() and process.poll() is None:
         time.sleep(0.05)
+
+
+def from_ray(run: Path) -> set[str]:
+    return {key for key, entry in listed(run).items() if "trained_on" in entry}
 
 
 def finished(process: subprocess.Popen[str]) -> Finished:
@@ -82,9 +86,9 @@ def test_a_node_is_killed_and_no_byte_of_the_results_changes(
 ) -> None:
     run = tmp_path / "there"
     process = start(config, run, "--address", nodes.address)
-    wait_for_shards(process, run, 3)
-    # With seventeen cohorts to go each of the three cores has one.
-    kill(nodes, nodes.list_all_nodes()[-1])
+    victim = nodes.list_all_nodes()[-1]
+    wait_for(process, lambda: len(from_ray(run)) > 0 and is_training(victim))
+    kill(nodes, victim)
     done = finished(process)
     assert done.code == 3, done
     assert "a worker was lost" in done.err
@@ -93,48 +97,49 @@ def test_a_node_is_killed_and_no_byte_of_the_results_changes(
     assert results(run) == results(in_process)
     assert digests(run) == digests(in_process)
     trained_on = [entry["trained_on"]["executor"] for entry in listed(run).values()]
-    assert trained_on == ["ray"] * 20
+    assert trained_on == ["ray"] * 16
     assert json.loads((run / "run.json").read_text())["hardware"]["executor"] == "ray"
 
     verified = audit("report", run, "--verify", cwd=tmp_path)
     assert verified.code == 0, verified
-    assert "Ray" in (run / "report.html").read_text()
+    assert "16 of 16 cohorts by" in (run / "report.html").read_text()
 
 
 def test_a_run_begun_here_goes_on_there_and_here_again(
     nodes: Any, config: Path, in_process: Path, tmp_path: Path
 ) -> None:
-    """Some cohorts from this machine, some from the cluster until it is interrupted, the rest here."""
+    """Some cohorts from here, some from the cluster until it is interrupted, the rest here."""
     run = tmp_path / "moved"
     shutil.copytree(in_process, run)
     whole = digests(run)
     for key in sorted(whole)[:8]:
         (run / "shards" / f"{key}.safetensors").unlink()
     process = start(config, run, "--address", nodes.address)
-    wait_for_shards(process, run, 14)
+    wait_for(process, lambda: len(from_ray(run)) > 1)
     process.send_signal(signal.SIGTERM)
     done = finished(process)
     assert done.code == 130, done
     assert "give the same command again" in done.err
     assert "Traceback" not in done.err
-    there = {key for key, entry in listed(run).items() if "trained_on" in entry}
-    assert there
+    there = from_ray(run)
+    assert 2 <= len(there) < 8
 
     done = audit("run", "--config", config, "--out", run, cwd=tmp_path)
     assert done.code == 3, done
     assert digests(run) == whole
     assert results(run) == results(in_process)
-    assert {key for key, entry in listed(run).items() if "trained_on" in entry} == there
+    assert from_ray(run) == there
 
 
 OWN = """
 import os
+from audit import provenance
 from audit.training.execution import Execution
 from audit.training.ray_executor import connected
 
 if __name__ == "__main__":
     with connected(Execution("ray")) as cluster:
-        print(cluster.workers("cpu"), cluster.call(os.getppid, device="cpu") > 1)
+        print(cluster.workers("cpu"), cluster.call(provenance.now, device="cpu")[:2])
     print(sorted(name for name in os.environ if name.startswith("RAY_AUTH")))
 """
 
@@ -148,7 +153,7 @@ def test_a_cluster_of_its_own_ends_with_the_run(tmp_path: Path) -> None:
         [sys.executable, "own.py"],
         cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
-    assert done.stdout.splitlines() == [f"{cores()} True", "[]"], done
+    assert done.stdout.splitlines() == [f"{cores()} 20", "[]"], done
     assert done.stderr == ""
     assert set(Path(tempfile.gettempdir()).glob("audit-ray-*")) <= before
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psutil
+
 # A node that is killed is noticed after two seconds, not after fifteen.
 _NOTICED_SOON = {
     "health_check_initial_delay_ms": 0,
@@ -43,6 +45,16 @@ def three_nodes(**head: Any) -> Iterator[Any]:
 
 def add_node(cluster: Any, **options: Any) -> Any:
     return cluster.add_node(num_cpus=1, object_store_memory=_STORE, **options)
+
+
+def is_training(node: Any) -> bool:
+    """Whether a cohort is under way on ``node``: Ray names the processes of its workers so."""
+    raylet = node.all_processes["raylet"][0].process.pid
+    try:
+        workers = psutil.Process(raylet).children(recursive=True)
+        return any(worker.cmdline()[:1] == ["ray::train_on_worker"] for worker in workers)
+    except psutil.Error:  # one that has ended meanwhile
+        return False
 
 
 def kill(cluster: Any, node: Any) -> None:
