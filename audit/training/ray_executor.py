@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +32,7 @@ from audit.training.shared_folder import SharedFolder, forget, is_on_this_machin
 RETRIES = 3
 """How often a cohort is given to another worker after the first was lost."""
 _POLL_SECONDS = 0.5
+_LOOK_SECONDS = 2.0
 _KEPT = "Finished cohorts are kept: give the same command again to go on."
 # Read when a worker starts, before it imports NumPy. A sum split between threads would not be the
 # same on each run, and each core has a worker of its own.
@@ -311,6 +314,8 @@ class _Watch:
         self._asked: Any = None
         self._fractions: dict[str, float] = {}
         self._starts: dict[str, int] = {}
+        self._nodes: set[str] = set()
+        self._looked = -math.inf
 
     def running(self, keys: set[str]) -> dict[str, float]:
         """Finished fractions of those of ``keys`` that have begun.
@@ -326,7 +331,20 @@ class _Watch:
             with contextlib.suppress(self._ray.exceptions.RayError):
                 self._fractions, starts = self._ray.get(reference)
                 self._note_starts(starts)
+        self._note_nodes()
         return {key: self._fractions[key] for key in keys & self._fractions.keys()}
+
+    def _note_nodes(self) -> None:
+        """A node may be lost before its worker has said that it began a cohort."""
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
+        if gone := len(self._nodes - alive):
+            self._say(
+                f"{gone} of {len(self._nodes)} nodes left the cluster: others train what they had"
+            )
+        self._nodes = alive
 
     def _note_starts(self, starts: dict[str, int]) -> None:
         for key, count in starts.items():

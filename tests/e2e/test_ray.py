@@ -88,10 +88,11 @@ def test_a_node_is_killed_and_no_byte_of_the_results_changes(
     process = start(config, run, "--address", nodes.address)
     victim = nodes.list_all_nodes()[-1]
     wait_for(process, lambda: len(from_ray(run)) > 0 and is_training(victim))
+    assert process.poll() is None, "it ended before the node had a cohort"
     kill(nodes, victim)
     done = finished(process)
     assert done.code == 3, done
-    assert "a worker was lost" in done.err
+    assert "1 of 3 nodes left the cluster" in done.err
     assert "dashboard: http://" in done.err
     assert "raylet" not in done.err, "Ray's own account of it"
     assert results(run) == results(in_process)
