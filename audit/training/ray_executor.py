@@ -9,31 +9,27 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
 import shutil
 import signal
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from audit.errors import AuditError, BadInput
+from audit.errors import BadInput
+from audit.training import ray_errors
 from audit.training.cohort_task import CohortOutput, CohortTask, TrainingData
 from audit.training.execution import Execution
 from audit.training.executors import cores
 from audit.training.ray_address import refuse_unreachable
-from audit.training.ray_progress import Progress
+from audit.training.ray_errors import first_line, plain_errors
+from audit.training.ray_watch import Arithmetics, Watch
 from audit.training.ray_worker import Program, train_on_worker
 from audit.training.shared_folder import SharedFolder, forget, is_on_this_machine
 
-RETRIES = 3
-"""How often a cohort is given to another worker after the first was lost."""
 _POLL_SECONDS = 0.5
-_LOOK_SECONDS = 2.0
-_KEPT = "Finished cohorts are kept: give the same command again to go on."
 # Read when a worker starts, before it imports NumPy. A sum split between threads would not be the
 # same on each run, and each core has a worker of its own.
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -77,13 +73,16 @@ class RayCluster:
         Raises:
             AuditError: what the function raises, or the worker was lost too often.
         """
-        with _plain_errors(self.ray):
+        with plain_errors(self.ray):
             return self.ray.get(self.task(function, device).remote(*arguments))
 
     def task(self, function: Callable[..., Any], device: str) -> Any:
         gpus = {"num_gpus": 1} if device == "cuda" else {}
         return self.ray.remote(function).options(
-            num_cpus=1, max_retries=RETRIES, runtime_env={"env_vars": _environment()}, **gpus
+            num_cpus=1,
+            max_retries=ray_errors.RETRIES,
+            runtime_env={"env_vars": _environment()},
+            **gpus,
         )
 
 
@@ -140,7 +139,7 @@ def _existing_cluster(ray: Any, address: str) -> Iterator[str | None]:
     except Exception as error:
         ray.shutdown()
         raise BadInput(
-            "address", address, f"is no Ray cluster that this can join ({_first_line(error)})",
+            "address", address, f"is no Ray cluster that this can join ({first_line(error)})",
             "Run this on a node of the cluster, with its versions of Python and Ray and its token "
             "(RAY_AUTH_TOKEN), or from outside with ray://HOST:10001",
         ) from error  # fmt: skip
@@ -168,7 +167,7 @@ def _own_cluster(ray: Any) -> Iterator[None]:
         if ray.is_initialized():
             raise
         raise BadInput(
-            "executor", "ray", f"cannot start on this machine ({_first_line(error)})",
+            "executor", "ray", f"cannot start on this machine ({first_line(error)})",
             "Set TMPDIR to a short path with room, or use --executor local",
         ) from error  # fmt: skip
     finally:
@@ -229,7 +228,7 @@ def run_ray(
         say(f"no node of the cluster has a {_place(tasks[0].device)} yet: waiting for one")
     with _folder(cluster, digest) as folder:
         ray = cluster.ray
-        watch, arithmetics = _Watch(ray, say), Arithmetics(say)
+        watch, arithmetics = Watch(ray, say), Arithmetics(say)
         # Once, for all cohorts: on a node they read the same memory.
         held = ray.put(data) if folder is None else folder.put(data)
         url = None if folder is None else folder.url
@@ -248,7 +247,7 @@ def run_ray(
                 for reference in done:
                     task = pending.pop(reference)
                     try:
-                        with _plain_errors(ray, task.key):
+                        with plain_errors(ray, task.key):
                             output = ray.get(reference)
                         if folder is not None:
                             output = folder.take(output)
@@ -298,123 +297,5 @@ def _forget(ray: Any, url: str) -> None:
     ray.wait(cleaning, num_returns=len(cleaning), timeout=30)
 
 
-class _Watch:
-    """What the driver knows of running cohorts, without ever waiting for it."""
-
-    def __init__(self, ray: Any, say: Callable[[str], None]) -> None:
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        self._ray, self._say = ray, say
-        # Beside the driver, whose node's loss ends the run anyway.
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        progress = ray.remote(Progress)
-        self.actor = progress.options(
-            num_cpus=0, max_restarts=-1, scheduling_strategy=here
-        ).remote()  # fmt: skip
-        self._asked: Any = None
-        self._fractions: dict[str, float] = {}
-        self._starts: dict[str, int] = {}
-        self._nodes: set[str] = set()
-        self._looked = -math.inf
-
-    def running(self, keys: set[str]) -> dict[str, float]:
-        """Finished fractions of those of ``keys`` that have begun.
-
-        Raises:
-            AuditError: one was begun more often than it may be. Ray does not end this itself where
-                its memory monitor kills workers: it would try forever.
-        """
-        if self._asked is None:
-            self._asked = self.actor.read.remote()
-        elif self._ray.wait([self._asked], timeout=0)[0]:
-            reference, self._asked = self._asked, None
-            with contextlib.suppress(self._ray.exceptions.RayError):
-                self._fractions, starts = self._ray.get(reference)
-                self._note_starts(starts)
-        self._note_nodes()
-        return {key: self._fractions[key] for key in keys & self._fractions.keys()}
-
-    def _note_nodes(self) -> None:
-        """A node may be lost before its worker has said that it began a cohort."""
-        if time.monotonic() - self._looked < _LOOK_SECONDS:
-            return
-        self._looked = time.monotonic()
-        alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
-        if gone := len(self._nodes - alive):
-            self._say(
-                f"{gone} of {len(self._nodes)} nodes left the cluster: others train what they had"
-            )
-        self._nodes = alive
-
-    def _note_starts(self, starts: dict[str, int]) -> None:
-        for key, count in starts.items():
-            if count > max(1, self._starts.get(key, 0)):
-                self._say(f"a worker was lost: {key} is trained again by another")
-            if count > 1 + RETRIES:
-                raise _lost(key)
-        self._starts = starts
-
-
-class Arithmetics:
-    """With which instructions the workers calculate: told once, where they differ."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-        self._seen: dict[str, None] = {}
-
-    def note(self, output: CohortOutput) -> None:
-        said = output.notes["trained_on"]
-        parts = [said[name] for name in ("blas_kernels", "vectors", "gpu")]
-        before = len(self._seen)
-        self._seen[", ".join(str(part) for part in parts if part is not None)] = None
-        if before == 1 and len(self._seen) == 2:
-            self._say(
-                f"workers calculate with different instructions ({' | '.join(self._seen)}): the "
-                "last bits of results depend on who trained what (docs/cluster.md)"
-            )
-
-
-@contextmanager
-def _plain_errors(ray: Any, key: str = "planning") -> Iterator[None]:
-    """Errors of the tool as themselves, and Ray's own in a line that says what to do."""
-    try:
-        yield
-    except ray.exceptions.RayTaskError as error:
-        cause = error.cause
-        if isinstance(cause, RuntimeError) and "failed to import on the worker" in str(cause):
-            raise AuditError(
-                "the workers cannot import this program: install longtail-audit, in the same "
-                f"version, on every node of the cluster. {_KEPT}"
-            ) from error
-        if isinstance(cause, Exception):
-            raise cause from error
-        raise
-    except ray.exceptions.OutOfMemoryError as error:
-        raise AuditError(
-            f"nodes of the cluster have too little memory for {key}, and Ray ended its workers. "
-            "Finished cohorts are kept: give the same command again on nodes with more memory, or "
-            "with fewer cores (ray start --num-cpus)."
-        ) from error
-    except (ray.exceptions.WorkerCrashedError, ray.exceptions.ObjectLostError) as error:
-        raise _lost(key) from error
-    except ray.exceptions.NodeDiedError as error:
-        raise _lost(key) from error
-    except ray.exceptions.RayError as error:
-        raise AuditError(
-            f"Ray could not train {key} ({type(error).__name__}: {_first_line(error)}). {_KEPT}"
-        ) from error
-
-
-def _lost(key: str) -> AuditError:
-    return AuditError(
-        f"{key} was given to {1 + RETRIES} workers, and none came back. Most likely they were "
-        f"killed for lack of memory, or their nodes are gone. {_KEPT}"
-    )
-
-
 def _place(device: str) -> str:
     return "GPU" if device == "cuda" else "core"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300] or type(error).__name__

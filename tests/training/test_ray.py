@@ -23,12 +23,13 @@ from audit.errors import AuditError, BadInput
 from audit.missing_cohorts import _arrays
 from audit.plan import make_plan
 from audit.resolve import configure, load_data
-from audit.training import ray_address, ray_executor
+from audit.training import ray_address, ray_errors, ray_executor
 from audit.training.cohort import train_cohort
 from audit.training.cohort_task import CohortOutput, CohortTask, TrainingData
 from audit.training.execution import Execution, make_execution
 from audit.training.executors import one_thread
-from audit.training.ray_executor import Arithmetics, RayCluster, connected, run_ray
+from audit.training.ray_executor import RayCluster, connected, run_ray
+from audit.training.ray_watch import Arithmetics
 from audit.training.ray_worker import program
 from audit.training.shared_folder import SharedFolder, leave
 from tests.training.clusters import add_node, is_training, kill, three_nodes
@@ -138,7 +139,9 @@ def assert_same(ours: dict[str, CohortOutput], theirs: dict[str, CohortOutput]) 
 
 
 def test_a_node_is_killed_and_the_outputs_are_the_same(nodes: Any, ray: RayCluster) -> None:
-    tasks, data = study(models=4, standard={"epochs": 40}, dp={"epochs": 20})
+    tasks, data = study(models=6, standard={"epochs": 60}, dp={"epochs": 20})
+    # Each node's worker imports this program first: seconds in which others could do it all.
+    there(ray, *study(models=2))
     seen: list[dict[str, float]] = []
     said: list[str] = []
 
@@ -231,7 +234,7 @@ def test_what_a_worker_finds_wrong_comes_out_as_it_is(ray: RayCluster) -> None:
 def test_a_cohort_that_kills_its_workers_ends_the_run(
     ray: RayCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_executor, "RETRIES", 1)
+    monkeypatch.setattr(ray_errors, "RETRIES", 1)
     tasks, data = study(models=1, model=f"{PATH}dies", standard=None, dp=None)
     with pytest.raises(AuditError, match=r"given to 2 workers.*Finished cohorts are kept"):
         there(ray, tasks, data)
