@@ -14,6 +14,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -172,11 +173,20 @@ def _own_cluster(ray: Any) -> Iterator[None]:
         ) from error  # fmt: skip
     finally:
         ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         # Ray has noted there that it uses a token: another cluster may have none.
         for name in [name for name in os.environ if name.startswith("RAY_")]:
             if name not in before:
                 del os.environ[name]
+
+
+def _remove(folder: str) -> None:
+    """Ray's last processes write logs for a moment after it says that it has ended."""
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.exists(folder):
+            return
+        time.sleep(0.1)
 
 
 def _init(ray: Any, **options: Any) -> Any:
