@@ -157,11 +157,12 @@ def _own_cluster(ray: Any) -> Iterator[None]:
     Other users of the machine reach its ports. Ray from 2.59 on asks them for a token that only
     this user can read; so there is no dashboard, which in earlier versions takes jobs from anyone.
     """
+    # Ray opens its own folder to everyone (mode 777), so that lies inside one of mode 700.
     folder = tempfile.mkdtemp(prefix="audit-ray-")
     before = set(os.environ)
     try:
         _init(
-            ray, address="local", num_cpus=cores(), include_dashboard=False, _temp_dir=folder
+            ray, address="local", num_cpus=cores(), include_dashboard=False, _temp_dir=f"{folder}/r"
         )  # fmt: skip
         yield None
     except (OSError, ValueError) as error:

@@ -133,13 +133,17 @@ def test_a_run_begun_here_goes_on_there_and_here_again(
 
 
 OWN = """
-import os
+import os, tempfile
+from pathlib import Path
 from audit import provenance
 from audit.training.execution import Execution
 from audit.training.ray_executor import connected
 
 if __name__ == "__main__":
+    before = set(Path(tempfile.gettempdir()).glob("audit-ray-*"))
     with connected(Execution("ray")) as cluster:
+        (made,) = set(Path(tempfile.gettempdir()).glob("audit-ray-*")) - before
+        print(oct(made.stat().st_mode)[-3:], (made / "r" / "session_latest").exists())
         print(cluster.workers("cpu"), cluster.call(provenance.now, device="cpu")[:2])
     print(sorted(name for name in os.environ if name.startswith("RAY_AUTH")))
 """
@@ -154,7 +158,7 @@ def test_a_cluster_of_its_own_ends_with_the_run(tmp_path: Path) -> None:
         [sys.executable, "own.py"],
         cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
-    assert done.stdout.splitlines() == [f"{cores()} 20", "[]"], done
+    assert done.stdout.splitlines() == ["700 True", f"{cores()} 20", "[]"], done
     assert done.stderr == ""
     assert set(Path(tempfile.gettempdir()).glob("audit-ray-*")) <= before
 
