@@ -23,7 +23,14 @@ from audit.cli_options import Clusters, DataRoot, Label, Seed, Subgroups, TestFr
 from audit.cli_plan import plan
 from audit.cli_report import report
 from audit.cli_run import run
-from audit.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_OK, AuditError, BadInput
+from audit.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_INTERNAL,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    AuditError,
+    BadInput,
+)
 
 app = typer.Typer(
     name="audit",
@@ -143,6 +150,12 @@ def main(argv: list[str] | None = None) -> Any:
         sys.stdout.flush()
     except AuditError as error:
         raise _ended(str(error), error.exit_code, error) from None
+    except MemoryError as error:
+        text = (
+            "memory ran out. Finished cohorts and results are kept: give this command again where "
+            "there is more of it, or audit fewer models or examples"
+        )
+        raise _ended(text, EXIT_BAD_INPUT, error) from None
     except BrokenPipeError:
         # The reader (head, less) has gone: nothing more to say to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -23,6 +23,7 @@ from audit.manifest import (
 from audit.manifest_entries import describe_code, new_manifest
 from audit.missing_cohorts import Listener, train
 from audit.plan import Plan, make_plan
+from audit.report.address_space import missing_addresses
 from audit.report.findings import exit_code
 from audit.reporting import write_report
 from audit.resolve import hardware_of, load_data, resolve_device, training_device
@@ -90,6 +91,8 @@ def _run(
     cluster: RayCluster | None,
 ) -> RunOutcome:
     device = training_device(config, cluster)
+    if (missing := missing_addresses()) is not None:
+        listener.stage(f"no report will be drawn: {missing}")
     listener.stage("planning")
     plan = _plan(config, data, device, cluster)
     with RunDirectory(out) as store:

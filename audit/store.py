@@ -99,7 +99,7 @@ class RunDirectory:
         try:
             self.scratch.mkdir(mode=0o700, exist_ok=True)
             path = self.scratch / f"{name}.npy"
-            np.save(path, array, allow_pickle=False)
+            _write_array(path, array)
         except OSError as error:
             raise _io_error("out", self.scratch, error) from error
         return path
@@ -124,6 +124,15 @@ class RunDirectory:
 
     def _shard_path(self, key: str) -> Path:
         return shard_path(self.path, key)
+
+
+def _write_array(path: Path, array: np.ndarray) -> None:
+    """``np.save``, which says of a full disk only how much it wrote."""
+    array = np.ascontiguousarray(array)
+    with path.open("wb") as file:
+        form = np.lib.format
+        form.write_array_header_1_0(file, form.header_data_from_array_1_0(array))
+        file.write(array.data)
 
 
 def restore_manifest(run: Path) -> bool:

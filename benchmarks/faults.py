@@ -227,15 +227,20 @@ def children(pid: int) -> list[int]:
         return []
 
 
+def _workers(pid: int) -> list[int]:
+    # The resource tracker of multiprocessing is a child too.
+    return [
+        child
+        for child in children(pid)
+        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+
 def kill_a_worker(trial: Trial) -> None:
     process = trial.study.start(trial.out)
     trial.wait_for(process, trial.some_cohorts())
-    workers = children(process.pid)
-    for pid in workers:
-        # The resource tracker of multiprocessing is a child too.
-        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            os.kill(pid, signal.SIGKILL)
-            break
+    for pid in _workers(process.pid)[:1]:
+        os.kill(pid, signal.SIGKILL)
     _, said = process.communicate(timeout=120)
     trial.note(said, process.returncode, {REFUSED, FINISHED})
     trial.remember()
@@ -441,14 +446,31 @@ def changed_data(trial: Trial) -> None:
 
 
 def out_of_memory(trial: Trial) -> None:
-    """Less address space than a cohort needs: halved and retried, or one line; then with enough."""
-    limit = int(trial.rng.integers(1200, 4000)) * 2**20
+    """A worker gets little more address space than it has: halved and retried, or one line."""
+    process = trial.study.start(trial.out)
+    trial.wait_for(process, trial.some_cohorts())
+    for pid in _workers(process.pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):
+            status = Path(f"/proc/{pid}/status").read_text()
+            size = 1024 * int(status.partition("VmSize:")[2].split()[0])
+            limit = size + int(trial.rng.integers(2**12, 2**24))
+            resource.prlimit(pid, resource.RLIMIT_AS, (limit, limit))
+    _, said = process.communicate(timeout=300)
+    gone(process.pid)
+    trial.note(said, process.returncode, {REFUSED, FINISHED})
+    trial.remember()
+    trial.finish()
+
+
+def little_address_space(trial: Trial) -> None:
+    """`ulimit -v`: results, but no charts; then with enough."""
+    limit = int(trial.rng.integers(2000, 30_000)) * 2**20
 
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
     done = trial.study.run(trial.out, preexec=limited)
-    trial.note(done.stderr, done.returncode, {REFUSED, FINISHED})
+    trial.note(done.stderr, done.returncode, {REFUSED})
     trial.remember()
     trial.finish()
 
@@ -477,7 +499,8 @@ KINDS: dict[str, Callable[[Trial], None]] = {
     "configuration changed": changed_config,
     "data changed": changed_data,
     "versions changed": changed_version,
-    "memory exhausted": out_of_memory,
+    "memory of the workers exhausted": out_of_memory,
+    "address space limited": little_address_space,
     "results deleted, report cut": deleted_results,
 }
 _OF_A_TABLE = {"data changed"}

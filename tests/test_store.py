@@ -186,6 +186,24 @@ def test_newest_run(tmp_path: Path):
     assert newest_run(tmp_path).name == "b"
 
 
+@pytest.mark.parametrize("shape", [(3, 4), (0, 4), (5,)])
+def test_scratch_arrays_are_npy_files(run: Path, shape: tuple[int, ...]):
+    array = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    with RunDirectory(run) as store:
+        for given in (array, np.asfortranarray(array)):
+            path = store.scratch_array("x", given)
+            np.testing.assert_array_equal(np.load(path, mmap_mode="c", allow_pickle=False), array)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_called_that(run: Path):
+    with RunDirectory(run) as store:
+        store.scratch.mkdir()
+        (store.scratch / "x.npy").symlink_to("/dev/full")
+        with pytest.raises(BadInput, match="no space left on device"):
+            store.scratch_array("x", np.zeros((500, 500)))
+
+
 def test_scratch_is_private_and_gone_at_the_end(run: Path):
     with RunDirectory(run) as store:
         path = store.scratch_array("x", np.arange(6.0))

@@ -15,6 +15,7 @@ import altair as alt
 import vl_convert
 
 from audit.report import charts_attacks, charts_examples, charts_frontier, charts_subgroups
+from audit.report.address_space import require_addresses
 from audit.report.chart_parts import theme
 from audit.report.svg import inline_svg
 from audit.report.words import Json
@@ -52,6 +53,7 @@ def specification(chart: Json) -> Json:
 
 def svg(spec: Json, *, ident: str, title: str, description: str) -> str:
     """A specification drawn; sanitised (``audit.report.svg``), to be put into a page as it is."""
+    require_addresses()
     drawn = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE, allowed_base_urls=[])
     return inline_svg(drawn, ident=ident, title=title, description=description)
 

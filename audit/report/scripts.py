@@ -9,6 +9,7 @@ from functools import cache
 
 import vl_convert
 
+from audit.report.address_space import require_addresses
 from audit.report.charts import VEGA_LITE
 from audit.report.words import Json
 
@@ -25,6 +26,7 @@ def bundle() -> str:
     The same with the same version of vl-convert. Raises ``ValueError`` if its text could not stand
     in a page.
     """
+    require_addresses()
     return inline_script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", VEGA_LITE))
 
 

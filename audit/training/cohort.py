@@ -21,7 +21,7 @@ from audit.training.evaluation import stack_outputs
 from audit.training.gradient_canaries import stack_scores
 from audit.training.learners import Estimator
 from audit.training.models import Model
-from audit.training.out_of_memory import ran_out_of_memory
+from audit.training.out_of_memory import MEMORY_ERRORS, ran_out_of_memory
 from audit.training.sgd_cohort import Trained, in_loop, in_one_program, offset
 
 
@@ -138,7 +138,7 @@ def _halving(
             with _one_line_without_memory(task):
                 return in_one_program(task, model, data, member, on_step), [_span(task)]
         return in_one_program(task, model, data, member, on_step), [_span(task)]
-    except (RuntimeError, MemoryError) as error:
+    except MEMORY_ERRORS as error:
         if not ran_out_of_memory(error):
             raise
     # Outside the handler: the error holds on to the frames, and these to the tensors.
@@ -181,12 +181,14 @@ def _merged(trained: list[Trained]) -> Trained:
 def _one_line_without_memory(task: CohortTask) -> Iterator[None]:
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
+    except MEMORY_ERRORS as error:
         if not ran_out_of_memory(error):
             raise
         raise BadInput(
             "device",
             task.device,
             f"has too little memory for a single model of {task.arm.name}",
-            "Free some, use a smaller batch_size, or --device cpu; finished cohorts are kept",
+            "Free some, or use a smaller batch_size"
+            + ("" if task.device == "cpu" else ", or --device cpu")
+            + "; finished cohorts are kept",
         ) from error

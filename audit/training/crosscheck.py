@@ -74,7 +74,8 @@ class CrossCheck:
 
     ``verdict``: *fails* if the early trajectory (by more than rounding explains), the single steps
     (exact or rounded) or the streams are off;
-    *inconclusive* if only the end is, by more than rounding explains; else *holds*.
+    *inconclusive* if only the end is, by more than rounding explains, or if both sides diverged and
+    have no end to compare; else *holds*.
     """
 
     model: int
@@ -147,18 +148,20 @@ def cross_check(
     single_step, rounded = steps.relative_difference(), steps.precision_difference()
     relative = _relative(theta - reference, reference - initial)
     early_relative = _relative(early - steps.early, steps.early - initial)
+    ended, early_ended = _both_diverged(theta, reference), _both_diverged(early, steps.early)
     self_relative = None
-    if not relative <= TOLERANCE:
+    if not (ended or relative <= TOLERANCE):
         self_relative = repeat.self_disagreement(reference, arm.steps, precision)
     early_allowed = TOLERANCE
-    if not early_relative <= TOLERANCE:
+    if not (early_ended or early_relative <= TOLERANCE):
         # Unscaled inputs amplify rounding within a few steps already.
         early_self = repeat.self_disagreement(steps.early, min(EARLY_STEPS, arm.steps), "float32")
         early_allowed = max(TOLERANCE, _SELF_DISAGREEMENT * early_self)
     stream = check_streams(model, arm, k, member, seed=seed, form=form, device=device)
     steps_hold = single_step <= TOLERANCE and (rounded is None or rounded <= TF32_TOLERANCE)
     verdict: Literal["holds", "fails", "inconclusive"] = "holds"
-    if not (early_relative <= early_allowed and steps_hold and stream.passed):
+    early_holds = early_ended or early_relative <= early_allowed
+    if not (early_holds and steps_hold and stream.passed):
         verdict = "fails"
     elif not relative <= max(TOLERANCE, _SELF_DISAGREEMENT * (self_relative or 0.0)):
         verdict = "inconclusive"
@@ -194,7 +197,15 @@ def _reordered(rows: Iterator[Tensor], shift: int) -> Iterator[Tensor]:
 
 def _relative(difference: Tensor, moved: Tensor) -> float:
     size, scale = (torch.linalg.vector_norm(v.double()).item() for v in (difference, moved))
-    return size / scale if scale > 0 else float(size > 0)
+    if scale == 0:
+        return float(size > 0)
+    # NaN where either diverged: that is never within a tolerance.
+    return size / scale
+
+
+def _both_diverged(ours: Tensor, theirs: Tensor) -> bool:
+    """Two trainings that both left the finite numbers agree, as far as can be told."""
+    return not bool(torch.isfinite(ours).all() | torch.isfinite(theirs).all())
 
 
 @dataclass(frozen=True)

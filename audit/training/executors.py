@@ -29,8 +29,13 @@ from audit.errors import AuditError
 from audit.training.blas import one_thread_in_workers
 from audit.training.cohort import train_cohort
 from audit.training.cohort_task import CohortOutput, CohortTask, TrainingData
+from audit.training.out_of_memory import MEMORY_ERRORS, ran_out_of_memory
 
 _POLL_SECONDS = 0.2
+_MOST_LIKELY = (
+    "most likely for lack of memory. Finished cohorts are kept: run the same command again, with a "
+    "smaller cohort_size if it happens again."
+)
 
 
 @dataclass(frozen=True)
@@ -133,14 +138,23 @@ def run_local(
             on_progress(running)
             # A cohort that failed ends the run: those that finished with it are kept first.
             for future in sorted(done, key=lambda future: future.exception() is not None):
-                yield tasks[pending.pop(future)], future.result()
+                yield tasks[pending.pop(future)], _kept(future)
     except BrokenProcessPool as error:
-        raise AuditError(
-            "a training process was killed, most likely for lack of memory. Finished cohorts are "
-            "kept: run the same command again, with a smaller cohort_size if it happens again."
-        ) from error
+        raise AuditError(f"a training process was killed, {_MOST_LIKELY}") from error
     finally:
         stop_workers(pool)
+
+
+def _kept(future: Future[CohortOutput]) -> CohortOutput:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        raise
+    except MEMORY_ERRORS as error:
+        # Not while a cohort trained (that is halved): its answers could not be kept or sent.
+        if not ran_out_of_memory(error):
+            raise
+        raise AuditError(f"a training process failed, {_MOST_LIKELY}") from error
 
 
 def _in_this_process(

@@ -149,11 +149,15 @@ class SingleSteps:
         rounding = _ROUNDING * _norm(after)
         # `max` would drop a NaN; this keeps it, and a NaN is never within the tolerance.
         excess = (difference - rounding).square()
-        self._differences += torch.where(difference <= rounding, 0.0, excess)
-        self._moves += _norm(after - before).square()
+        # Where both diverge nothing is left to compare; where one of them does, NaN stays.
+        ended = ~(torch.isfinite(ours).all() | torch.isfinite(after).all())
+        self._differences += torch.where(ended | (difference <= rounding), 0.0, excess)
+        self._moves += torch.where(ended, 0.0, _norm(after - before).square())
         if self._precision != "float32":
-            self._rounded += _norm(self._one.step(*state, self._precision) - ours).square()
-            self._gradients += _norm(before - ours - self._carried(before)).square()
+            off = _norm(self._one.step(*state, self._precision) - ours).square()
+            gradient = _norm(before - ours - self._carried(before)).square()
+            self._rounded += torch.where(ended, 0.0, off)
+            self._gradients += torch.where(ended, 0.0, gradient)
         # The optimiser's momentum, from what it did to the parameters.
         velocity = (before.double() - after.double()) / self._arm.learning_rate
         self._velocity = velocity.float()
@@ -175,4 +179,5 @@ def _norm(vector: Tensor) -> Tensor:
 
 
 def _root_ratio(squares: Tensor, scale: Tensor) -> float:
-    return float(torch.sqrt(squares / scale)) if float(scale) > 0 else 0.0
+    # 0 is not above 0, and neither is NaN: that has to stay.
+    return 0.0 if float(scale) == 0 and float(squares) == 0 else float(torch.sqrt(squares / scale))

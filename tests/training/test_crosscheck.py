@@ -102,6 +102,19 @@ def test_a_diverged_model_does_not_pass(problem):
     assert result.to_json()["parameters_relative_difference"] is None
 
 
+def test_two_sides_that_diverge_alike_are_compared_until_they_do(problem):
+    train, test, member = problem
+    wild = replace(STANDARD, learning_rate=1000.0, weight_decay=1.0)
+    result = check(wild, wild, problem)
+    # Nothing is left to compare at the end, and the steps until then agree.
+    assert result.verdict == "inconclusive"
+    assert result.single_step_relative_difference <= TOLERANCE
+    assert result.to_json()["parameters_relative_difference"] is None
+    assert check(replace(wild, weight_decay=0.0), wild, problem).verdict == "fails"
+    # The reference does not diverge: an ensemble that does is wrong.
+    assert check(wild, STANDARD, problem).verdict == "fails"
+
+
 def scaled_noise(factor: float):
     honest = noise.Noise.draw
     return lambda self: factor * honest(self)
