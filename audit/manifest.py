@@ -54,7 +54,9 @@ _SHAPE: dict[str, Any] = {
     "plant?": {"name": str, "what": str, "where": str, "breaks": str},
     "canaries?": {"kind": str, "count": int, "copies": int, "arms": list},
     "plan": {"models": int, "cohort_size": int, "cohorts": list},
-    "shards": {"*": {"sha256": str, "seconds?": float, "out_of_memory?": list}},
+    "shards": {
+        "*": {"sha256": str, "seconds?": float, "out_of_memory?": list, "trained_on?": dict}
+    },
     "origin?": {"arrays": {"*": _FILE}, "tables": {"*": _FILE}},
     "cross_check": {"*": {"passed": bool, "model": int, "against": str, "tolerance": float}},
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 from audit.data.dataset import Dataset
@@ -10,8 +12,10 @@ from audit.plan import Plan
 from audit.plan_canaries import PlannedCanaries
 from audit.store import RunDirectory, Shard
 from audit.training import draws
-from audit.training.cohort_task import CanaryOutput, CohortOutput, CohortTask
+from audit.training.cohort_task import CanaryOutput, CohortOutput, CohortTask, TrainingData
 from audit.training.executors import DataFiles, cores, run_local
+from audit.training.ray_executor import RayCluster, run_ray
+from audit.training.ray_worker import program
 
 
 @runtime_checkable
@@ -25,8 +29,19 @@ class Listener(Protocol):
     def progress(self, models_done: dict[str, float]) -> None: ...
 
 
-def train(store: RunDirectory, plan: Plan, data: Dataset, device: str, listener: Listener) -> None:
-    """Train every cohort that the manifest does not list yet, and list it."""
+def train(
+    store: RunDirectory,
+    plan: Plan,
+    data: Dataset,
+    device: str,
+    listener: Listener,
+    cluster: RayCluster | None = None,
+) -> None:
+    """Train every cohort that the manifest does not list yet, and list it.
+
+    Args:
+        cluster: whose nodes train; None where this machine does.
+    """
     damaged = store.drop_damaged_shards()
     if damaged:
         listener.stage(f"damaged and trained again: {', '.join(damaged)}")
@@ -39,14 +54,6 @@ def train(store: RunDirectory, plan: Plan, data: Dataset, device: str, listener:
     listener.plan(plan, dict(done))
     if not missing:
         return
-    files = DataFiles(
-        store.scratch_array("x_train", data.x_train),
-        store.scratch_array("y_train", data.y_train),
-        store.scratch_array("x_test", data.x_test),
-        store.scratch_array("y_test", data.y_test),
-        data.input_shape,
-        **_canary_files(store, plan.canaries),
-    )
     by_key = {task.key: task for task in missing}
 
     def on_progress(fractions: dict[str, float]) -> None:
@@ -56,11 +63,50 @@ def train(store: RunDirectory, plan: Plan, data: Dataset, device: str, listener:
             counts[task.arm.name] += fraction * len(task.models)
         listener.progress(counts)
 
-    workers = cores() if device == "cpu" else 1
-    for task, output in run_local(missing, files, workers=workers, on_progress=on_progress):
+    if cluster is None:
+        outputs = _here(store, plan, data, missing, device, on_progress)
+    else:
+        outputs = run_ray(
+            cluster,
+            missing,
+            _arrays(data, plan.canaries),
+            digest=data.fingerprint(),
+            expected=program(tuple(store.manifest["code"])),
+            on_progress=on_progress,
+            say=listener.stage,
+        )
+    for task, output in outputs:
         _save(store, task, output)
         done[task.arm.name] += len(task.models)
     on_progress({})
+
+
+def _here(
+    store: RunDirectory,
+    plan: Plan,
+    data: Dataset,
+    missing: list[CohortTask],
+    device: str,
+    on_progress: Callable[[dict[str, float]], None],
+) -> Iterator[tuple[CohortTask, CohortOutput]]:
+    files = DataFiles(
+        store.scratch_array("x_train", data.x_train),
+        store.scratch_array("y_train", data.y_train),
+        store.scratch_array("x_test", data.x_test),
+        store.scratch_array("y_test", data.y_test),
+        data.input_shape,
+        **_canary_files(store, plan.canaries),
+    )
+    workers = cores() if device == "cpu" else 1
+    return run_local(missing, files, workers=workers, on_progress=on_progress)
+
+
+def _arrays(data: Dataset, planned: PlannedCanaries) -> TrainingData:
+    arrays = TrainingData(data.x_train, data.y_train, data.x_test, data.y_test, data.input_shape)
+    if planned.examples is None:
+        return arrays
+    examples = planned.examples
+    return replace(arrays, x_canary=examples.x, y_canary=examples.y, copies=examples.copies)
 
 
 def _canary_files(store: RunDirectory, planned: PlannedCanaries) -> dict[str, Any]:

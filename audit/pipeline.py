@@ -22,14 +22,16 @@ from audit.manifest import (
 )
 from audit.manifest_entries import describe_code, new_manifest
 from audit.missing_cohorts import Listener, train
-from audit.plan import make_plan
+from audit.plan import Plan, make_plan
 from audit.report.address_space import missing_addresses
 from audit.report.findings import exit_code
 from audit.reporting import write_report
-from audit.resolve import hardware_of, load_data, training_device
+from audit.resolve import hardware_of, load_data, resolve_device, training_device
 from audit.results import write_results
 from audit.store import RESTORED, RunDirectory, check_out, restore_manifest
 from audit.stored_labels import save_labels
+from audit.training.execution import Execution
+from audit.training.ray_executor import RayCluster, connected
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,17 @@ def run(
     command_line: str,
     listener: Listener,
     data: Dataset | None = None,
+    execution: Execution = Execution(),  # noqa: B008 (frozen)
 ) -> RunOutcome:
     """Carry out an audit in ``out``, or continue it there.
 
     Args:
         data: the data set, where it is already in memory; otherwise ``config`` names it.
+        execution: who trains; the results are the same.
 
     Raises:
-        BadInput: configuration or data cannot be used, or differ from those of ``out``.
+        BadInput: configuration or data cannot be used, or differ from those of ``out``; no cluster
+            answers.
         CheckFailed: the ensemble disagrees with the reference (everything trained is kept). With a
             planted bug that is a finding, and the run goes on.
         AuditError: a training process died (finished cohorts are kept).
@@ -71,32 +76,75 @@ def run(
     if data is None:
         listener.stage("loading data")
         data = load_data(config)
-    device = training_device(config)
+    with connected(execution) as cluster:
+        if cluster is not None and cluster.dashboard:
+            listener.stage(f"dashboard: http://{cluster.dashboard}")
+        return _run(config, out, command_line, listener, data, cluster)
+
+
+def _run(
+    config: RunConfig,
+    out: Path,
+    command_line: str,
+    listener: Listener,
+    data: Dataset,
+    cluster: RayCluster | None,
+) -> RunOutcome:
+    device = training_device(config, cluster)
     if (missing := missing_addresses()) is not None:
         listener.stage(f"no report will be drawn: {missing}")
     listener.stage("planning")
-    plan = make_plan(config, data, device=device)
+    plan = _plan(config, data, device, cluster)
     with RunDirectory(out) as store:
         if (out / "run.json").exists():
             # Again, and under the lock: another run may have begun here meanwhile.
             store.manifest = read_manifest(out)
             refuse_changed_config(store.manifest, config)
             refuse_changed_data(store.manifest, data)
-            hardware = hardware_of(device)
+            hardware = _hardware(device, cluster)
             for path in note_changes(store.manifest, describe_code(config), hardware):
                 listener.stage(f"the code of {path} has changed; finished cohorts are kept")
             size = store.manifest["plan"]["cohort_size"]
             if size != plan.cohort_size:
                 # Planned from another device's memory: finished cohorts must be found again.
-                plan = make_plan(config, data, device=device, cohort_size=size)
+                plan = _plan(config, data, device, cluster, size)
         else:
             store.manifest = new_manifest(config, data, plan, device, command_line)
-            store.manifest["hardware"] = hardware_of(device)
+            store.manifest["hardware"] = _hardware(device, cluster)
         store.write_manifest()
-        train(store, plan, data, device, listener)
+        train(store, plan, data, device, listener, cluster)
         if config.plant is None:
             _refuse_failed_checks(store.manifest)
         return finish(store, data, listener)
+
+
+def _plan(
+    config: RunConfig,
+    data: Dataset,
+    device: str,
+    cluster: RayCluster | None,
+    cohort_size: int | None = None,
+) -> Plan:
+    """The plan, made where the GPU is: its memory says how large a cohort is."""
+    if cluster is None or device == "cpu":
+        return make_plan(config, data, device=device, cohort_size=cohort_size)
+    return cluster.call(_plan_on_gpu, config, data, device, cohort_size, device=device)
+
+
+def _plan_on_gpu(config: RunConfig, data: Dataset, device: str, cohort_size: int | None) -> Plan:
+    resolve_device(device)  # a node may say it has a GPU, and its PyTorch none
+    return make_plan(config, data, device=device, cohort_size=cohort_size)
+
+
+def _hardware(device: str, cluster: RayCluster | None) -> dict[str, object]:
+    """What trains; on a cluster this machine, or a worker that has a GPU, stands for all (each
+    shard's ``trained_on`` says its own)."""
+    if cluster is None:
+        return hardware_of(device)
+    found = (
+        hardware_of(device) if device == "cpu" else cluster.call(hardware_of, device, device=device)
+    )
+    return {**found, "executor": "ray", "workers": cluster.workers(device)}
 
 
 def finish(store: RunDirectory, data: Dataset, listener: Listener) -> RunOutcome:

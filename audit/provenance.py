@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import platform
 import subprocess
@@ -50,7 +52,7 @@ def hardware(device: str, workers: int) -> dict[str, object]:
     """Processor, cores, memory and the device that trains."""
     return {
         "device": device,
-        "processor": _processor(),
+        "processor": processor(),
         "blas_kernels": blas_kernels(),
         "cores": os.cpu_count() or 1,
         "workers": workers,
@@ -78,7 +80,18 @@ def tool() -> dict[str, str | None]:
     return {"name": "longtail-audit", "version": __version__, "commit": _commit()}
 
 
-def _processor() -> str:
+@functools.cache
+def source() -> str:
+    """SHA-256 over the names and contents of this package's Python files."""
+    root, digest = Path(__file__).resolve().parent, hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def processor() -> str:
+    """The model of this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -17,6 +17,7 @@ from audit.plan import preset
 from audit.resources import resource_dir
 from audit.training.executors import cores
 from audit.training.learners import is_learner
+from audit.training.ray_executor import RayCluster
 
 
 def configure(file: Path | None, options: dict[str, Any]) -> RunConfig:
@@ -120,8 +121,15 @@ def hardware_of(device: str) -> dict[str, object]:
     return {**provenance.hardware(device, cores() if device == "cpu" else 1), "gpu": gpu}
 
 
-def training_device(config: RunConfig) -> str:
+def training_device(config: RunConfig, cluster: RayCluster | None = None) -> str:
+    """What trains; on a ``cluster`` a device of its workers, which this machine need not have.
+
+    Raises:
+        BadInput: there is no such device, or the model takes none.
+    """
     if not is_learner(config.model):
+        if cluster is not None:
+            return cluster.device(config.device)
         return resolve_device(config.device)
     if config.device not in ("auto", "cpu"):
         raise BadInput(

@@ -187,6 +187,10 @@ def _otherwise(run: Mapping[str, Any]) -> Json:
         found["cross_check"][arm] = {
             **check, **{k: v for k, v in said.items() if isinstance(v, str | int)}
         }  # fmt: skip
+    found["shards"] = {
+        key: {**entry, "trained_on": other(entry["trained_on"])} if "trained_on" in entry else entry
+        for key, entry in run["shards"].items()
+    }
     if "hardware" in found:
         found["hardware"]["device"] = run["hardware"].get("device")
     return found

@@ -36,6 +36,9 @@ def run(
     seed: int | np.integer | None = None,
     config: str | PathLike[str] | None = None,
     out: str | PathLike[str] | None = None,
+    executor: str | None = None,
+    address: str | None = None,
+    shared: str | None = None,
     progress: bool = True,
     **settings: Any,
 ) -> Run:
@@ -66,6 +69,11 @@ def run(
         seed: root of all random streams. Default 0.
         config: a TOML file with settings, or the name of a shipped one.
         out: run directory. Default ``runs/<name>-<digest of settings and data>``.
+        executor: ``"local"`` (the default: this machine) or ``"ray"``, a cluster; see
+            docs/cluster.md. The results are the same.
+        address: of the Ray cluster; default ``RAY_ADDRESS``, or this process's own connection, or a
+            cluster of this machine for this run.
+        shared: URL of a folder that all its nodes see, instead of Ray's object store.
         progress: show on stderr how the run gets on.
         settings: any other field of the configuration (configs/README.md), e.g. ``hidden=(64,)``,
             ``delta=1e-5``, ``standard={"epochs": 20}``.
@@ -78,7 +86,9 @@ def run(
     # Not at the top: these import torch, and `audit.run` is looked at by editors and notebooks.
     from audit import pipeline
     from audit.resolve import configure
+    from audit.training.execution import make_execution
 
+    execution = make_execution(executor, address, shared)
     asked = {
         "epsilon": None if epsilon is None else _several(epsilon),
         "subgroups": _names(subgroups) or None,
@@ -103,6 +113,7 @@ def run(
             command_line=_call(x is not None, options),
             listener=listener,
             data=dataset,
+            execution=execution,
         )
     return load(outcome.path)
 

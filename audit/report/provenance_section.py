@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -280,6 +281,7 @@ def _run(run: Mapping[str, Any]) -> Json:
                      f"{hardware.get('device')}{_gpu(hardware)}, {hardware.get('processor')}, "
                      f"{count(hardware.get('cores'))} cores, "
                      f"{general(hardware.get('memory_gib'))} GiB"),
+        ("Trained on a Ray cluster", _on_a_cluster(run)),
         ("Configuration (SHA-256)", run.get("config_sha256")),
         ("Trained in parts, for lack of memory", _out_of_memory(run)),
         ("Shard files", f"{count(len(run.get('shards') or {}))}; their SHA-256 are in run.json"),
@@ -289,6 +291,20 @@ def _run(run: Mapping[str, Any]) -> Json:
 
 def _gpu(hardware: Mapping[str, Any]) -> str:
     return f" ({name(hardware['gpu'])})" if hardware.get("gpu") else ""
+
+
+def _on_a_cluster(run: Mapping[str, Any]) -> str:
+    """Cohorts that workers of a cluster trained, by what these calculate with; empty if none."""
+    shards = run.get("shards") or {}
+    kinds: Counter[str] = Counter()
+    for entry in shards.values():
+        if said := entry.get("trained_on"):
+            parts = [said.get(key) for key in ("processor", "blas_kernels", "vectors", "gpu")]
+            kinds[joined([name(part) for part in parts if part])] += 1
+    return "; ".join(
+        f"{count(cohorts)} of {count(len(shards))} cohorts by {kind}"
+        for kind, cohorts in kinds.items()
+    )
 
 
 def _out_of_memory(run: Mapping[str, Any]) -> str:

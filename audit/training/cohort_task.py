@@ -43,6 +43,11 @@ class CohortTask:
         """The cohort's name in the manifest: ``standard/0-24``."""
         return f"{self.arm.name}/{self.first}-{self.last}"
 
+    @property
+    def total_steps(self) -> int:
+        """Steps × models: what ``on_step`` of ``train_cohort`` reaches."""
+        return self.arm.steps * len(self.models)
+
 
 @dataclass(frozen=True)
 class TrainingData:

@@ -134,7 +134,7 @@ def run_local(
             }
         while pending:
             done, _ = wait(pending, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-            running = {tasks[i].key: steps[i] / _total(tasks[i]) for i in pending.values()}
+            running = {tasks[i].key: steps[i] / tasks[i].total_steps for i in pending.values()}
             on_progress(running)
             # A cohort that failed ends the run: those that finished with it are kept first.
             for future in sorted(done, key=lambda future: future.exception() is not None):
@@ -192,13 +192,9 @@ def _throttled(
         now = time.monotonic()
         if now - last >= _POLL_SECONDS:
             last = now
-            on_progress({task.key: done / _total(task)})
+            on_progress({task.key: done / task.total_steps})
 
     return report
-
-
-def _total(task: CohortTask) -> int:
-    return task.arm.steps * len(task.models)
 
 
 def stop_workers(pool: ProcessPoolExecutor) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -253,3 +254,10 @@ instance = make_pipeline(StandardScaler(), RandomForestClassifier(n_estimators=2
 svc = LinearSVC()
 regression = LinearRegression()
 seven = 7
+
+
+def dies(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Predict:
+    """As a process that is killed for lack of memory."""
+    del x, y, rng
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("unreachable")
