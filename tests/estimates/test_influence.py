@@ -66,6 +66,38 @@ def test_pairs_and_q_values_are_those_of_scipy_over_the_whole_family():
     assert (again.mean_selected, again.n_split) == (result.mean_selected, result.n_split)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 12), st.integers(1, 9), st.integers(0, 7), st.sampled_from([0.05, 0.5, 0.95]),
+    st.integers(1, 6), st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_pairs_are_those_of_the_naive_rules(models, n, n_test, fdr, block, seed):
+    rng = np.random.default_rng(seed)
+    share = rng.uniform(0.2, 1.0)
+    membership, correct = rng.random((models, n)) < share, rng.random((models, n)) < 0.5
+    correct |= membership & (rng.random((models, n)) < 0.6)
+    test_correct = membership[:, rng.integers(n, size=n_test)] ^ (
+        rng.random((models, n_test)) < rng.uniform(0, 0.5)
+    )
+    result = influential_pairs(membership, correct, test_correct, fdr=fdr, block=block)
+    mem = np.array(naive.memorization(membership, correct), dtype=float)
+    matrix = influence_matrix(membership, test_correct)
+    with np.errstate(invalid="ignore"):
+        cut = (matrix >= 0.15 - 1e-12) & (mem >= 0.25 - 1e-12)[:, None]
+    p = np.ones(matrix.shape)
+    for i, j in zip(*np.nonzero(cut), strict=True):
+        inside, right = membership[:, i], test_correct[:, j]
+        both = int((inside & right).sum())
+        p[i, j] = stats.hypergeom.sf(both - 1, models, right.sum(), inside.sum())
+    q = p if p.size == 0 else multipletests(p.ravel(), method="fdr_bh")[1].reshape(p.shape)
+    expected = {(int(i), int(j)) for i, j in zip(*np.nonzero(cut & (q <= fdr)), strict=True)}
+    # On the edge of the FDR the last bit decides.
+    edge = {(int(i), int(j)) for i, j in zip(*np.nonzero(abs(q - fdr) < 1e-9), strict=True)}
+    found = set(zip(result.train.tolist(), result.test.tolist(), strict=True))
+    assert found - edge == expected - edge
+    assert result.n_by_cuts == cut.sum()
+
+
 def test_noise_is_not_reported_though_it_passes_the_cuts():
     rng = np.random.default_rng(1)
     trials, any_reported = 60, 0
