@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import traceback
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +24,14 @@ from audit.cli_options import Clusters, DataRoot, Label, Seed, Subgroups, TestFr
 from audit.cli_plan import plan
 from audit.cli_report import report
 from audit.cli_run import run
-from audit.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_OK, AuditError, BadInput
+from audit.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_INTERNAL,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    AuditError,
+    BadInput,
+)
 
 app = typer.Typer(
     name="audit",
@@ -139,8 +147,12 @@ def main(argv: list[str] | None = None) -> Any:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        app(args=argv, standalone_mode=True)
+        # Not standalone: a mistyped option would be told in four lines.
+        code = app(args=argv, standalone_mode=False, prog_name="audit")
         sys.stdout.flush()
+    except _UsageError as error:
+        _end_with_help_if_asked_nothing(error)
+        raise _ended(str(_usage(error, argv)), EXIT_BAD_INPUT, error) from None
     except AuditError as error:
         raise _ended(str(error), error.exit_code, error) from None
     except BrokenPipeError:
@@ -150,6 +162,35 @@ def main(argv: list[str] | None = None) -> Any:
     except Exception as error:
         text = f"internal error, {type(error).__name__}: {error}. Finished cohorts are kept"
         raise _ended(text, EXIT_INTERNAL, error) from None
+    raise SystemExit(code or EXIT_OK)
+
+
+# Of click, or of the copy of it that newer versions of Typer bring along.
+_UsageError: Any = typer.BadParameter.__base__
+
+
+def _end_with_help_if_asked_nothing(error: Any) -> None:
+    """``audit`` alone: the help is the error."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        raise SystemExit(EXIT_BAD_INPUT)
+
+
+def _usage(error: Any, argv: list[str] | None) -> BadInput:
+    """What cannot be understood as a command, in the words of every other refusal."""
+    words = sys.argv[1:] if argv is None else argv
+    command = error.ctx.command_path if error.ctx else "audit"
+    step = f"See {command} --help"
+    names = getattr(getattr(error, "param", None), "opts", [])
+    given = [
+        after if word in names else word.partition("=")[2]
+        for word, after in pairwise([*words, ""])
+        if word.partition("=")[0] in names
+    ]
+    rule = str(error.message if given else error.format_message()).rstrip(".")
+    if given:
+        return BadInput(names[0].lstrip("-"), given[-1], rule, step)
+    return BadInput(command, " ".join(words), rule, step)
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

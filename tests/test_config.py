@@ -78,8 +78,8 @@ def test_bad_files(tmp_path: Path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(BadInput):
             read_config(tmp_path / name)
-    for missing in (tmp_path / "none.toml", tmp_path):
-        with pytest.raises(BadInput, match="cannot be read"):
+    for missing, words in ((tmp_path / "none.toml", "does not exist"), (tmp_path, "is not a file")):
+        with pytest.raises(BadInput, match=words):
             read_config(missing)
 
 
