@@ -159,6 +159,9 @@ def main(argv: list[str] | None = None) -> Any:
         # The reader (head, less) has gone: nothing more to say to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(EXIT_OK) from None
+    except MemoryError as error:
+        text = "memory is not enough for this. Use fewer rows, models or canaries"
+        raise _ended(text, EXIT_BAD_INPUT, error) from None
     except Exception as error:
         text = f"internal error, {type(error).__name__}: {error}. Finished cohorts are kept"
         raise _ended(text, EXIT_INTERNAL, error) from None

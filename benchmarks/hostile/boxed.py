@@ -102,8 +102,8 @@ def _child(case: Case, box: Path, out: int, err: int) -> None:
         os.chdir(box / "case")
         os.environ |= {"HOME": str(box / "home"), "TMPDIR": str(box / "tmp"), "COLUMNS": "200"}
         tempfile.tempdir = None
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + _MOST_BYTES, used + _MOST_BYTES))
+        # Not the address space, of which the library that draws charts reserves a lot.
+        resource.setrlimit(resource.RLIMIT_DATA, (_MOST_BYTES, _MOST_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         code = _command(case)
     except BaseException:

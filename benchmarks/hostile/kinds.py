@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.hostile import arrays, images, settings, tables
+from benchmarks.hostile import arrays, estimates, images, reviews, runs, settings, tables
 from benchmarks.hostile.case import Maker
 
 
@@ -17,13 +17,20 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "data: CSV": Kind(12, tables.CSV),
-    "data: Parquet": Kind(8, tables.PARQUET),
-    "data: no file": Kind(4, tables.PLACES),
-    "data: NPZ": Kind(10, arrays.NPZ),
-    "data: NPY": Kind(6, arrays.NPY),
-    "data: images": Kind(7, images.IMAGES),
-    "options": Kind(12, settings.COMMANDS),
-    "configurations": Kind(16, settings.CONFIGS),
+    "data: CSV": Kind(10, tables.CSV),
+    "data: Parquet": Kind(5, tables.PARQUET),
+    "data: no file": Kind(3, tables.PLACES),
+    "data: NPZ": Kind(7, arrays.NPZ),
+    "data: NPY": Kind(4, arrays.NPY),
+    "data: images": Kind(5, images.IMAGES),
     "data: torchvision": Kind(2, images.VISION),
+    "options": Kind(11, settings.COMMANDS),
+    "configurations": Kind(14, settings.CONFIGS),
+    "arrays of estimate": Kind(9, estimates.ESTIMATES),
+    "policies": Kind(6, reviews.POLICIES),
+    "attestations": Kind(5, reviews.ATTESTATIONS),
+    "reports": Kind(7, reviews.REPORTS),
+    "run: manifest": Kind(8, runs.MANIFESTS),
+    "run: shards, labels": Kind(4, runs.SHARDS),
+    "run: results": Kind(5, runs.RESULTS),
 }
