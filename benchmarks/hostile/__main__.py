@@ -62,8 +62,8 @@ def study(
     cases: int, seed: int, kinds: dict[str, Kind], folder: Path
 ) -> Iterator[tuple[str, Seen]]:
     """Every kind, at least ``cases`` in all."""
-    world = build(folder / "world", seed)
     warm()
+    world = build(folder / "world", seed)
     known: set[str] = set()
     total = sum(kind.weight for kind in kinds.values())
     for number, (name, kind) in enumerate(kinds.items()):

@@ -54,16 +54,45 @@ def bad_header(bench: Bench) -> str:
     """A header that describes no array that is there."""
     n = bench.int(2**31, 2**62)
     shape = bench.pick(
-        (f"({n},)", f"({n}, {n})", "(-1, 4)", f"(-{n},)", "(1.5, 2)", "('a',)", "(True, 4)", "4", "None",
-         f"(0, {n}, {n})", "(" * bench.int(100, 400), f"({'1,' * bench.int(65, 3000)})", "[4, 4]",
-         f"__import__('os').system('touch ../{CANARY}')", f"({'9' * bench.int(4000, 6000)},)", "(2**99,)")
-    )  # fmt: skip
+        (
+            f"({n},)",
+            f"({n}, {n})",
+            "(-1, 4)",
+            f"(-{n},)",
+            "(1.5, 2)",
+            "('a',)",
+            "(True, 4)",
+            "4",
+            "None",
+            f"(0, {n}, {n})",
+            "(" * bench.int(100, 400),
+            f"({'1,' * bench.int(65, 3000)})",
+            "[4, 4]",
+            f"__import__('os').system('touch ../{CANARY}')",
+            f"({'9' * bench.int(4000, 6000)},)",
+            "(2**99,)",
+        )
+    )
     if bench.int(0, 1):
         return f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n"
     descr = bench.pick(
-        ("'|O'", "'O8'", "'<f4'", "'<f99'", "'<U99999999999'", "None", "[('a', '|O')]", "'" + "x" * 99 + "'",
-         "[('a', '<f4', (9, 9, 9999999999))]", "'<M8[ns]'", "{'a': 1}", "['<f4']", "'|V0'", "'\\0'")
-    )  # fmt: skip
+        (
+            "'|O'",
+            "'O8'",
+            "'<f4'",
+            "'<f99'",
+            "'<U99999999999'",
+            "None",
+            "[('a', '|O')]",
+            "'" + "x" * 99 + "'",
+            "[('a', '<f4', (9, 9, 9999999999))]",
+            "'<M8[ns]'",
+            "{'a': 1}",
+            "['<f4']",
+            "'|V0'",
+            "'\\0'",
+        )
+    )
     order = bench.pick(("False", "True", "'yes'", "0", "None"))
     extra = bench.pick(
         ("", "'more': 1,", "'shape': (2,),", "}", "\\", "'", "\n\n  x", '"""', "\x00")
@@ -182,9 +211,18 @@ def bomb(bench: Bench) -> Case:
 def wrong_keys(bench: Bench) -> Case:
     arrays = good(bench)
     names = bench.pick(
-        (("x",), ("y",), ("X", "Y"), ("x_train", "y_train"), (bench.word(), bench.word()), (),
-         ("x_train", "y_train", "x_test"), ("arr_0", "arr_1"), (bench.nasty(), "y"))
-    )  # fmt: skip
+        (
+            ("x",),
+            ("y",),
+            ("X", "Y"),
+            ("x_train", "y_train"),
+            (bench.word(), bench.word()),
+            (),
+            ("x_train", "y_train", "x_test"),
+            ("arr_0", "arr_1"),
+            (bench.nasty(), "y"),
+        )
+    )
     given = dict(zip(names, [arrays["x"], arrays["y"], arrays["x"]], strict=False))
     return stored(bench, {name: npy(array) for name, array in given.items()})
 
@@ -195,9 +233,21 @@ def wrong_x(bench: Bench) -> Case:
         broken = x.copy()
         broken[bench.int(0, len(x) - 1), 0] = bench.pick((np.nan, np.inf, -np.inf, 1e300))
         arrays["x"] = bench.pick(
-            (broken, x[:, 0], x[:0], x[:, :0], x.astype(str), x.astype(complex), x.astype("S"), x[:-1],
-             x.astype("m8[s]"), np.float32(3), x.astype([("a", "f4")])[:, 0], np.concatenate([x, x]))
-        )  # fmt: skip
+            (
+                broken,
+                x[:, 0],
+                x[:0],
+                x[:, :0],
+                x.astype(str),
+                x.astype(complex),
+                x.astype("S"),
+                x[:-1],
+                x.astype("m8[s]"),
+                np.array(3.0),
+                x.astype([("a", "f4")])[:, 0],
+                np.concatenate([x, x]),
+            )
+        )
 
     return replaced(bench, change)
 
@@ -207,11 +257,22 @@ def wrong_y(bench: Bench) -> Case:
         y = arrays["y"]
         n = len(y)
         arrays["y"] = bench.pick(
-            (y[:-1], y[:0], np.stack([y, 1 - y], axis=1), y + 0.5, np.full(n, bench.int(-9, 9)),
-             bench.rng.permutation(n), np.where(np.arange(n) == bench.int(0, n - 1), np.nan, y),
-             np.where(np.arange(n) == bench.int(0, n - 1), np.inf, y), y.astype(complex), np.int64(3),
-             y.astype("M8[s]"), y.reshape(1, 1, n), np.array([f"{bench.word()}{i}" for i in range(n)]))
-        )  # fmt: skip
+            (
+                y[:-1],
+                y[:0],
+                np.stack([y, 1 - y], axis=1),
+                y + 0.5,
+                np.full(n, bench.int(-9, 9)),
+                bench.rng.permutation(n),
+                np.where(np.arange(n) == bench.int(0, n - 1), np.nan, y),
+                np.where(np.arange(n) == bench.int(0, n - 1), np.inf, y),
+                y.astype(complex),
+                np.array(3),
+                y.astype("M8[s]"),
+                y.reshape(1, 1, n),
+                np.array([f"{bench.word()}{i}" for i in range(n)]),
+            )
+        )
 
     return replaced(bench, change)
 
@@ -220,7 +281,7 @@ def wrong_groups(bench: Bench) -> Case:
     def change(arrays: Arrays) -> None:
         n = len(arrays["x"])
         arrays[bench.word()] = bench.pick(
-            (np.zeros(n - 1), np.zeros((n, 2)), np.zeros(0), np.float64(1), np.zeros((n, 1, 1)))
+            (np.zeros(n - 1), np.zeros((n, 2)), np.zeros(0), np.array(1.0), np.zeros((n, 1, 1)))
         )
 
     return replaced(bench, change)
@@ -237,9 +298,14 @@ def sides_apart(bench: Bench) -> Case:
     }
     which = bench.pick(tuple(sides))
     sides[which] = bench.pick(
-        (sides[which][:-1], sides[which][:0], pickled(bench), sides[which].reshape(-1)[:, None, None],
-         sides[which].astype("S") if which[0] == "x" else sides[which].astype("U9"))
-    )  # fmt: skip
+        (
+            sides[which][:-1],
+            sides[which][:0],
+            pickled(bench),
+            sides[which].reshape(-1)[:, None, None],
+            sides[which].astype("S") if which[0] == "x" else sides[which].astype("U9"),
+        )
+    )
     if bench.int(0, 3) == 0:
         sides = {**sides, f"{bench.word()}_train": y[:cut_at]}
     return stored(bench, {name: npy(array) for name, array in sides.items()})
@@ -294,9 +360,20 @@ def npy_special(bench: Bench) -> Case:
 def npy_label(bench: Bench) -> Case:
     bench.write("x.npy", npy(good(bench)["x"]))
     label = bench.pick(
-        (None, bench.word(), bench.nasty(), "", ".", "/dev/zero", "/dev/null", f"~{bench.word()}/y", "x.npy",
-         "x" * 5000, "/proc/self/mem")
-    )  # fmt: skip
+        (
+            None,
+            bench.word(),
+            bench.nasty(),
+            "",
+            ".",
+            "/dev/zero",
+            "/dev/null",
+            f"~{bench.word()}/y",
+            "x.npy",
+            "x" * 5000,
+            "/proc/self/mem",
+        )
+    )
     return read(bench, "x.npy", label=label)
 
 

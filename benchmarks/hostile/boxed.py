@@ -98,12 +98,14 @@ def _child(case: Case, box: Path, out: int, err: int) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(out, 1)
         os.dup2(err, 2)
-        sys.stdout, sys.stderr = (open(fd, "w", closefd=False) for fd in (1, 2))
+        # Never closed: the process ends without a way out of here.
+        sys.stdout, sys.stderr = (os.fdopen(fd, "w", closefd=False) for fd in (1, 2))
         os.chdir(box / "case")
         os.environ |= {"HOME": str(box / "home"), "TMPDIR": str(box / "tmp"), "COLUMNS": "200"}
         tempfile.tempdir = None
         # Not the address space, of which the library that draws charts reserves a lot.
-        resource.setrlimit(resource.RLIMIT_DATA, (_MOST_BYTES, _MOST_BYTES))
+        most = _data_bytes() + _MOST_BYTES
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         code = _command(case)
     except BaseException:
@@ -112,6 +114,12 @@ def _child(case: Case, box: Path, out: int, err: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _data_bytes() -> int:
+    """What this process has of what the limit counts."""
+    facts = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmData:\s+(\d+) kB", facts)[1]) << 10  # pyright: ignore[reportOptionalSubscript]
 
 
 def _command(case: Case) -> int:

@@ -7,12 +7,14 @@ import os
 import shutil
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+T = TypeVar("T")
 CANARY = "executed"
 """A file beside the working directory: there only if code of an input was run."""
 
@@ -37,7 +39,7 @@ class Bench:
     here: Path
     world: Path
 
-    def pick(self, things):
+    def pick(self, things: Sequence[T]) -> T:
         """One of ``things``, each as likely."""
         return things[int(self.rng.integers(len(things)))]
 
@@ -85,10 +87,28 @@ class Bench:
 Maker = Callable[[Bench], Case]
 
 NASTY = (
-    "\naudit: all fine", "\r", "\x1b[31mred\x1b[0m", "\u202egnirts", "</script><script>alert(1)</script>",
-    "=cmd|' /C calc'!A0", "@SUM(1)", "../../../etc/passwd", "[bold]x[/bold]", "\u2028", "%s%n", "\x7f",
-    "{{7*7}}", "$(touch x)", "`x`", "|", "\ufeff", "\t-1+1", "x" * 3000, "é" * 200, "\U0001f4a3" * 50,
-)  # fmt: skip
+    "\naudit: all fine",
+    "\r",
+    "\x1b[31mred\x1b[0m",
+    "\u202egnirts",
+    "</script><script>alert(1)</script>",
+    "=cmd|' /C calc'!A0",
+    "@SUM(1)",
+    "../../../etc/passwd",
+    "[bold]x[/bold]",
+    "\u2028",
+    "%s%n",
+    "\x7f",
+    "{{7*7}}",
+    "$(touch x)",
+    "`x`",
+    "|",
+    "\ufeff",
+    "\t-1+1",
+    "x" * 3000,
+    "é" * 200,
+    "\U0001f4a3" * 50,
+)
 
 
 def _loop(path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.hostile.arrays import Payload, bad_header, headed, npy, npz, pickled
 from benchmarks.hostile.case import Bench, Case, Maker
-from benchmarks.hostile.settings import _positive, _whole
+from benchmarks.hostile.options import positive, whole
 
 _FILES = ("membership", "train-correct", "test-correct", "margins", "test-margins")
 
@@ -62,16 +62,37 @@ def one_is(
 
 def _shape(bench: Bench, a: np.ndarray) -> np.ndarray:
     return bench.pick(
-        (a[0], a[None], a[:0], a[:, :0], a.T, a[:-1], a[:, :-1], a.ravel(), np.concatenate([a, a]),
-         np.concatenate([a, a], axis=1), a.reshape(-1, 1), np.float64(bench.int(0, 9)), a[..., None])
-    )  # fmt: skip
+        (
+            a[0],
+            a[None],
+            a[:0],
+            a[:, :0],
+            a.T,
+            a[:-1],
+            a[:, :-1],
+            a.ravel(),
+            np.concatenate([a, a]),
+            np.concatenate([a, a], axis=1),
+            a.reshape(-1, 1),
+            np.array(bench.int(0, 9)),
+            a[..., None],
+        )
+    )
 
 
 def _type(bench: Bench, a: np.ndarray) -> np.ndarray:
     return bench.pick(
-        (a.astype("U4"), a.astype("S4"), a.astype(complex), a.astype("m8[s]"), a.astype([("a", "f4")]),
-         a.astype("V8"), np.full(a.shape, bench.word()), np.char.add(a.astype("U4"), bench.letters(1)))
-    )  # fmt: skip
+        (
+            a.astype("U4"),
+            a.astype("S4"),
+            a.astype(complex),
+            a.astype("m8[s]"),
+            a.astype([("a", "f4")]),
+            a.astype("V8"),
+            np.full(a.shape, bench.word()),
+            np.char.add(a.astype("U4"), bench.letters(1)),
+        )
+    )
 
 
 def values(bench: Bench) -> Case:
@@ -110,25 +131,40 @@ def subsets(bench: Bench) -> Case:
     brought = good(bench)
     inside = np.asarray(brought.arrays["membership"])
     bad, more = bench.pick(
-        ((np.ones_like(inside), ()), (np.zeros_like(inside), ()),
-         (inside, ("--inclusion", "fixed")), (inside, ("--p", f"{bench.rng.uniform(0.001, 0.04):.4f}")),
-         (inside, ("--p", f"{bench.rng.uniform(0.96, 0.999):.4f}")), (brought.arrays["train-correct"], ()))
-    )  # fmt: skip
+        (
+            (np.ones_like(inside), ()),
+            (np.zeros_like(inside), ()),
+            (inside, ("--inclusion", "fixed")),
+            (inside, ("--p", f"{bench.rng.uniform(0.001, 0.04):.4f}")),
+            (inside, ("--p", f"{bench.rng.uniform(0.96, 0.999):.4f}")),
+            (brought.arrays["train-correct"], ()),
+        )
+    )
     return Brought({**brought.arrays, "membership": bad}, more).case(bench)
 
 
 def options(bench: Bench) -> Case:
     brought = good(bench)
     brought.more = bench.pick(
-        (("--epsilon", _positive(0.01, 100)(bench)), ("--p", _positive(0, 1)(bench)),
-         ("--delta", bench.pick(("1", "nan", "-1e-9", "inf", f"{bench.int(2, 99)}", "x", ""))),
-         ("--inclusion", bench.word()), ("--seed", _whole(0, 2**63)(bench).replace("1e", "x")),
-         ("--no-claim", "--claimed-by", bench.word()), ("--label", bench.word()),
-         ("--subgroups", bench.word()), ("--subgroups", f'"{bench.word()}'),
-         ("--test-table", bench.word()), ("--train-table", bench.word() + bench.pick((".csv", ".xls", ""))),
-         ("--baseline-margins", "margins.npy"), ("--baseline-train-correct", "train-correct.npy"),
-         ("--baseline-train-correct", "margins.npy"), ("--out", "membership.npy"), ("--out", "margins.npy/x"))
-    )  # fmt: skip
+        (
+            ("--epsilon", positive(0.01, 100)(bench)),
+            ("--p", positive(0, 1)(bench)),
+            ("--delta", bench.pick(("1", "nan", "-1e-9", "inf", f"{bench.int(2, 99)}", "x", ""))),
+            ("--inclusion", bench.word()),
+            ("--seed", whole(0, 2**63)(bench).replace("1e", "x")),
+            ("--no-claim", "--claimed-by", bench.word()),
+            ("--label", bench.word()),
+            ("--subgroups", bench.word()),
+            ("--subgroups", f'"{bench.word()}'),
+            ("--test-table", bench.word()),
+            ("--train-table", bench.word() + bench.pick((".csv", ".xls", ""))),
+            ("--baseline-margins", "margins.npy"),
+            ("--baseline-train-correct", "train-correct.npy"),
+            ("--baseline-train-correct", "margins.npy"),
+            ("--out", "membership.npy"),
+            ("--out", "margins.npy/x"),
+        )
+    )
     return brought.case(bench)
 
 
@@ -162,8 +198,10 @@ def tables(bench: Bench) -> Case:
         if wrong == "columns" and each == side:
             header[1] = bench.word()
         lines = [",".join(header)]
-        lines += [f"{'' if wrong == 'label' and i == 3 else i % 2 * (wrong != 'one class')},{'uv'[i % 2]}"
-                  for i in range(size)]  # fmt: skip
+        lines += [
+            f"{'' if wrong == 'label' and i == 3 else i % 2 * (wrong != 'one class')},{'uv'[i % 2]}"
+            for i in range(size)
+        ]
         if each == side and wrong == "special":
             bench.special(f"{each}.csv")
             continue
@@ -172,8 +210,16 @@ def tables(bench: Bench) -> Case:
         )
         bench.write(f"{each}.csv", text)
     groups = f"g,{bench.word()}" if wrong == "groups" else "g"
-    brought.more = ("--train-table", "train.csv", "--test-table", "test.csv", "--label", "y",
-                    "--subgroups", groups)  # fmt: skip
+    brought.more = (
+        "--train-table",
+        "train.csv",
+        "--test-table",
+        "test.csv",
+        "--label",
+        "y",
+        "--subgroups",
+        groups,
+    )
     return brought.case(bench)
 
 

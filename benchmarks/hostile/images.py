@@ -54,9 +54,15 @@ def folder(bench: Bench, **odd: bytes) -> Case:
 
 def bomb(bench: Bench) -> Case:
     width, height = bench.pick(
-        ((bench.int(30_000, 60_000), 30_000), (2**31 - 1, bench.int(1, 9)), (1_001, bench.int(1_000, 9_000)),
-         (bench.int(1, 3), 2**31 - 1), (bench.int(5_000, 9_000), 5_000), (0, bench.int(0, 99)))
-    )  # fmt: skip
+        (
+            (bench.int(30_000, 60_000), 30_000),
+            (2**31 - 1, bench.int(1, 9)),
+            (1_001, bench.int(1_000, 9_000)),
+            (bench.int(1, 3), 2**31 - 1),
+            (bench.int(5_000, 9_000), 5_000),
+            (0, bench.int(0, 99)),
+        )
+    )
     return folder(bench, png=png(width, height, zlib.compress(bytes(bench.int(1, 10**6)))))
 
 
@@ -96,19 +102,28 @@ def damaged(bench: Bench) -> Case:
 
 
 def other_format(bench: Bench) -> Case:
-    """Formats whose readers start programs, follow references or read text: by content, not name."""
+    """Formats whose readers start programs, follow references or read text."""
     postscript = (
         f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n"
         f"(../{CANARY}) (w) file closefile % {bench.word()}\nshowpage\n%%EOF\n"
     )
     drawing = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><script>{bench.word()}</script>'
+        '<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8">'
+        f"<script>{bench.word()}</script>"
         '<image href="file:///etc/passwd"/></svg>'
     )
     ppm = b"P5 8 8 255\n" + bench.bytes(64, 64)
     xpm = f'/* XPM */\nstatic char *x[] = {{"8 8 1 1", "a c {bench.word()}"}};'
-    formats = (postscript.encode(), drawing.encode(), ppm, xpm.encode(), encoded(bench, "ICO", 16),
-               encoded(bench, "PCX"), encoded(bench, "TGA"), b"%PDF-1.4\n" + bench.bytes(9, 99))  # fmt: skip
+    formats = (
+        postscript.encode(),
+        drawing.encode(),
+        ppm,
+        xpm.encode(),
+        encoded(bench, "ICO", 16),
+        encoded(bench, "PCX"),
+        encoded(bench, "TGA"),
+        b"%PDF-1.4\n" + bench.bytes(9, 99),
+    )
     return folder(bench, **{bench.pick(_KINDS).lower(): bench.pick(formats)})
 
 
