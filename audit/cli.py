@@ -88,7 +88,19 @@ def show(
     if len(where) > 2:
         raise BadInput("show", " ".join(where), "takes [RUN] EXAMPLE", "Give one number")
     path = _run_or_newest(Path(where[0]) if len(where) == 2 else None)
-    print_example(read_results(path), where[-1])
+    results = read_results(path)
+    try:
+        print_example(results, where[-1])
+    except (BadInput, OSError, MemoryError):
+        raise
+    except Exception as error:
+        # As where a report is drawn: results are files that anyone may have edited.
+        raise BadInput(
+            "run",
+            str(path),
+            f"holds results that no example can be shown from ({type(error).__name__}: {error})",
+            "Give the command of the run again: it makes them anew from the shards",
+        ) from error
 
 
 app.command()(estimate)

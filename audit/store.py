@@ -345,7 +345,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     content = read_bytes("run", path, LARGEST_JSON)
     try:
-        value = json.loads(content, parse_constant=_no_number)
+        # Decoded here: of bytes the reader would take UTF-16, too.
+        value = json.loads(content.decode(), parse_constant=_no_number)
     # ValueError: no JSON, no UTF-8, NaN, or a number of ten thousand digits.
     except (ValueError, RecursionError) as error:
         raise BadInput(

@@ -24,8 +24,8 @@ MOST_MEGABYTES = 1024
 _ENDINGS = {0, 1, 3, ACCEPTED}
 # Beyond this the machine would suffer: more than the largest matrix that is allowed.
 _MOST_BYTES = 6 << 30
-# name = value: rule. Next step. Of a shard: its name, what is wrong, and the next step.
-_SHAPE = re.compile(r"audit: (\S.* = .+: .+\.|(a )?shards? .+[:.] .*|no shards? .+[:.]) \S.*")
+# name = value: rule. Next step. Of what is in shards: its name, what is wrong, and the next step.
+_SHAPE = re.compile(r"audit: (\S.* = .+: .+\.|(a |no )?(shards?|arm) .+[:.]) \S.*")
 _MODULES = (
     *("brought", "calibrating", "cli", "console", "console_calibration", "console_check"),
     *("console_diff", "console_plan", "console_verification", "elsewhere", "planning", "reporting"),

@@ -6,6 +6,7 @@ import functools
 import io
 import os
 import tempfile
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
