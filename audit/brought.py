@@ -102,7 +102,8 @@ def bring(request: Request) -> Brought:
 def _refuse_no_comparison(memberships: Memberships) -> None:
     """Refuse subsets that are no subsets: all of the data each, or nothing each."""
     shares = set(memberships.share.tolist())
-    if shares <= {0.0} or shares <= {1.0}:
+    # Of one model the verdict is "could not tell" anyway.
+    if len(memberships.sizes) > 1 and (shares <= {0.0} or shares <= {1.0}):
         raise BadInput(
             "membership",
             "every example in every model" if shares == {1.0} else "no example in any model",
