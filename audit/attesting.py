@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from audit.errors import BadInput
+from audit.files import require_regular
 from audit.manifest import read_manifest
 from audit.report.attestation import FILE_NAME, LARGEST_FILE, Statements, parse, template
 from audit.report.planted import refuse_planted
 from audit.results import read_results
 from audit.store import write_bytes
+
+_NAME_ONE = "Name an attestation file, or make one with `audit report --init-attestation`"
 
 
 def init_attestation(path: Path) -> Path:
@@ -47,6 +50,7 @@ def read_attestation(path: Path, file: Path | None = None) -> Statements | None:
         return None
     run = read_manifest(path)
     refuse_planted(run)
+    require_regular("attestation", source, _NAME_ONE)
     try:
         with source.open("rb") as opened:
             content = opened.read(LARGEST_FILE + 1)
@@ -55,6 +59,6 @@ def read_attestation(path: Path, file: Path | None = None) -> Statements | None:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else "cannot be read"
         raise BadInput(
             "attestation", str(source), f"{reason} ({type(error).__name__})",
-            "Name an attestation file, or make one with `audit report --init-attestation`",
+            _NAME_ONE,
         ) from error  # fmt: skip
     return parse(content, str(source), run)

@@ -94,8 +94,22 @@ def bring(request: Request) -> Brought:
         arms = {STANDARD: baseline, **arms}
     membership = open_array("membership", request.membership)
     memberships = check_outputs(membership, arms)
+    _refuse_no_comparison(memberships)
     check_design(memberships.sizes, memberships.share, design=request.design, p=request.p)
     return Brought(membership, arms, memberships)
+
+
+def _refuse_no_comparison(memberships: Memberships) -> None:
+    """Refuse subsets that are no subsets: all of the data each, or nothing each."""
+    shares = set(memberships.share.tolist())
+    # Of one model the verdict is "could not tell" anyway.
+    if len(memberships.sizes) > 1 and (shares <= {0.0} or shares <= {1.0}):
+        raise BadInput(
+            "membership",
+            "every example in every model" if shares == {1.0} else "no example in any model",
+            "leaves nothing to compare: an estimate needs what was in and what was out",
+            "Bring models that were trained on subsets",
+        )
 
 
 def _open(files: ArmFiles, prefix: str) -> ArmArrays | None:

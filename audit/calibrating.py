@@ -15,6 +15,8 @@ from audit.store import write_json
 
 SCHEMA_VERSION = 1
 MOST_TRIALS = 100_000
+MOST_CELLS = 1_000_000_000
+"""Models × (examples + canaries): each procedure draws as many coins in every trial."""
 
 
 def setting_of(manifest: dict[str, Any]) -> Setting:
@@ -24,7 +26,7 @@ def setting_of(manifest: dict[str, Any]) -> Setting:
         BadInput: ``run.json`` lacks one of them.
     """
     try:
-        return Setting(
+        found = Setting(
             models=int(manifest["plan"]["models"]),
             examples=int(manifest["data"]["n"]),
             p=float(manifest["inclusion"]["p"]),
@@ -32,11 +34,24 @@ def setting_of(manifest: dict[str, Any]) -> Setting:
             delta=float(manifest["judged_by"]["in_out_delta"]),
             alpha=ALPHA,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise BadInput(
             "run", f"run.json: {error}", "does not say how many models or examples, p or δ",
             "Leave the run out for the default numbers",
         ) from error  # fmt: skip
+    whole = found.models > 0 and found.examples > 0 and found.canaries >= 0
+    likely = 0 < found.p < 1 and 0 <= found.delta < 1
+    cells = found.models * (found.examples + found.canaries)
+    if not (whole and likely and cells <= MOST_CELLS):
+        raise BadInput(
+            "run",
+            f"run.json: {found.models} models, {found.examples} examples, {found.canaries} "
+            f"canaries, p = {found.p:g}, δ = {found.delta:g}",
+            "is no setting that can be calibrated (models times examples and canaries: at most "
+            f"{MOST_CELLS:,})",
+            "Leave the run out for the default numbers",
+        )
+    return found
 
 
 def calibrate_run(run: Path | None, *, trials: int, seed: int) -> dict[str, Any]:

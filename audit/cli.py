@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import traceback
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,7 +88,19 @@ def show(
     if len(where) > 2:
         raise BadInput("show", " ".join(where), "takes [RUN] EXAMPLE", "Give one number")
     path = _run_or_newest(Path(where[0]) if len(where) == 2 else None)
-    print_example(read_results(path), where[-1])
+    results = read_results(path)
+    try:
+        print_example(results, where[-1])
+    except (BadInput, OSError, MemoryError):
+        raise
+    except Exception as error:
+        # As where a report is drawn: results are files that anyone may have edited.
+        raise BadInput(
+            "run",
+            str(path),
+            f"holds results that no example can be shown from ({type(error).__name__}: {error})",
+            "Give the command of the run again: it makes them anew from the shards",
+        ) from error
 
 
 app.command()(estimate)
@@ -146,8 +159,12 @@ def main(argv: list[str] | None = None) -> Any:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        app(args=argv, standalone_mode=True)
+        # Not standalone: a mistyped option would be told in four lines.
+        code = app(args=argv, standalone_mode=False, prog_name="audit")
         sys.stdout.flush()
+    except _UsageError as error:
+        _end_with_help_if_asked_nothing(error)
+        raise _ended(str(_usage(error, argv)), EXIT_BAD_INPUT, error) from None
     except AuditError as error:
         raise _ended(str(error), error.exit_code, error) from None
     except MemoryError as error:
@@ -160,9 +177,41 @@ def main(argv: list[str] | None = None) -> Any:
         # The reader (head, less) has gone: nothing more to say to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(EXIT_OK) from None
+    except MemoryError as error:
+        text = "memory is not enough for this. Use fewer rows, models or canaries"
+        raise _ended(text, EXIT_BAD_INPUT, error) from None
     except Exception as error:
         text = f"internal error, {type(error).__name__}: {error}. Finished cohorts are kept"
         raise _ended(text, EXIT_INTERNAL, error) from None
+    raise SystemExit(code or EXIT_OK)
+
+
+# Of click, or of the copy of it that newer versions of Typer bring along.
+_UsageError: Any = typer.BadParameter.__base__
+
+
+def _end_with_help_if_asked_nothing(error: Any) -> None:
+    """``audit`` alone: the help is the error."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        raise SystemExit(EXIT_BAD_INPUT)
+
+
+def _usage(error: Any, argv: list[str] | None) -> BadInput:
+    """What cannot be understood as a command, in the words of every other refusal."""
+    words = sys.argv[1:] if argv is None else argv
+    command = error.ctx.command_path if error.ctx else "audit"
+    step = f"See {command} --help"
+    names = getattr(getattr(error, "param", None), "opts", [])
+    given = [
+        after if word in names else word.partition("=")[2]
+        for word, after in pairwise([*words, ""])
+        if word.partition("=")[0] in names
+    ]
+    rule = str(error.message if given else error.format_message()).rstrip(".")
+    if given:
+        return BadInput(names[0].lstrip("-"), given[-1], rule, step)
+    return BadInput(command, " ".join(words), rule, step)
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -200,6 +200,7 @@ def _learner_options(given: list[str] | None, name: str) -> dict[str, Any] | Non
             raise BadInput(name, text, "is not NAME=VALUE", f"Use e.g. --{name} n_estimators=100")
         try:
             options[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
+        # Also what is nested without end, or a number of thousands of digits.
+        except (ValueError, RecursionError):
             options[key] = value
     return {"options": options}

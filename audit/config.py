@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from audit.errors import BadInput
+from audit.files import LARGEST_CONFIG, read_text
 
 Auto = Literal["auto"]
 Design = Literal["poisson", "fixed"]
@@ -222,19 +223,14 @@ def read_config(path: Path) -> dict[str, Any]:
     """The fields of a TOML file, unvalidated.
 
     Raises:
-        BadInput: the file cannot be read or is not TOML.
+        BadInput: the file cannot be read, is too large or is not TOML.
     """
+    text = read_text("config", path, LARGEST_CONFIG)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        return tomllib.loads(text)
+    # Beside its own errors: a date of month 13, a number of ten thousand digits, deep nesting.
+    except (ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise BadInput(
-            "config", str(path), f"cannot be read ({_reason(error)})", "Check path and permissions"
+            "config", str(path), f"is not valid TOML ({why})", "Mend the line it names"
         ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(
-            "config", str(path), f"is not valid TOML ({error})", "Mend the line it names"
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or type(error).__name__

@@ -53,7 +53,11 @@ class CheckFailed(AuditError):
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        # A number of thousands of digits, or nesting without end: neither can be written.
+        text = f"a value of type {type(value).__name__} that is too long to show"
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
 
 

@@ -13,7 +13,7 @@ from audit import provenance
 from audit.config import RunConfig, identity
 from audit.data.dataset import Dataset
 from audit.errors import BadInput
-from audit.store import SCHEMA_VERSION, read_json
+from audit.store import SCHEMA_VERSION, check_plain, read_json, shard_path
 
 # What this program reads, and of which type; "*" stands for any key, "?" ends one that may be
 # absent. Run directories travel between people: nothing in them is believed before it is looked at.
@@ -68,6 +68,7 @@ def read_manifest(run: Path) -> dict[str, Any]:
     Raises:
         BadInput: missing, unreadable, of another schema version, or not what this program writes.
     """
+    check_plain(run)
     manifest = read_json(run / "run.json")
     version = manifest.get("schema_version")
     if version != SCHEMA_VERSION:
@@ -78,6 +79,8 @@ def read_manifest(run: Path) -> dict[str, Any]:
             "Use the version that wrote it, or another --out",
         )
     _check(manifest, _SHAPE, "run.json", run)
+    for key in manifest["shards"]:
+        shard_path(run, key)
     return manifest
 
 

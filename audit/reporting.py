@@ -116,4 +116,13 @@ def _with_calibration(summary: dict[str, Any], path: Path) -> dict[str, Any]:
     if not file.exists():
         return summary
     found = read_json(file)
-    return {**summary, "calibration": {"examples_of_run": found["setting"]["examples"], **found}}
+    try:
+        examples = found["setting"]["examples"]
+    except (KeyError, TypeError) as error:
+        raise BadInput(
+            "run",
+            str(file),
+            "is not what `audit calibrate` writes",
+            "Give `audit calibrate` again, or take the file away",
+        ) from error
+    return {**summary, "calibration": {"examples_of_run": examples, **found}}

@@ -43,7 +43,11 @@ def configure(file: Path | None, options: dict[str, Any]) -> RunConfig:
 def _config_file(file: Path) -> Path:
     """``file``, or the shipped configuration of that name where there is no such file."""
     shipped = {path.stem: path for path in resource_dir("configs").glob("*.toml")}
-    if file.exists() or file.name != str(file) or file.suffix:
+    try:
+        there = file.exists()
+    except OSError:  # a name that no file can have; reading it says so
+        there = True
+    if there or file.name != str(file) or file.suffix:
         return file
     if file.name not in shipped:
         raise BadInput(

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from audit.errors import BadInput
-from audit.store import read_json, write_bytes, write_json
+from audit.store import check_plain, read_json, write_bytes, write_json
 
 # The columns that every reader needs; more may be there.
 _TABLES: dict[str, tuple[str, ...]] = {
@@ -92,6 +92,7 @@ def read_results(run: Path) -> Results:
     Raises:
         BadInput: a table is missing or unreadable.
     """
+    check_plain(run)
     frames = {name: _read_table(run, name, columns) for name, columns in _TABLES.items()}
     if len(frames["examples"]) == 0:
         raise _unreadable(run, "examples", "it has no rows")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from audit.errors import BadInput
+from audit.files import read_text
 from audit.report.policy import LARGEST_POLICY, Policy, parse_policy
 from audit.report.reading import LARGEST_REPORT, parse_report
 from audit.report.words import Json
@@ -36,7 +37,7 @@ def read_report(file: Path) -> Json:
     Raises:
         BadInput: it is not a report that this program reads.
     """
-    return parse_report(_text_of(file, "report", LARGEST_REPORT), str(file))
+    return parse_report(read_text("report", file, LARGEST_REPORT), str(file))
 
 
 def newest_or(run: Path | None) -> Path:
@@ -63,7 +64,7 @@ def policy_of(name: str) -> tuple[Policy, str]:
     elif path.name == name and not path.suffix and not there:
         known = ", ".join(sorted(shipped))
         raise BadInput("policy", name, f"is neither a file nor one of {known}", "Check the path")
-    text = _text_of(path, "policy", LARGEST_POLICY)
+    text = read_text("policy", path, LARGEST_POLICY)
     return parse_policy(text, str(path)), hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -84,25 +85,3 @@ def _there(path: Path, test: Callable[[Path], bool]) -> bool:
         return test(path)
     except (OSError, ValueError):
         return False
-
-
-def _text_of(path: Path, name: str, largest: int) -> str:
-    try:
-        if path.exists() and not path.is_file():
-            raise BadInput(name, str(path), "is not a file", "Check the path")
-        with path.open("rb") as file:
-            data = file.read(largest + 1)
-    except (OSError, ValueError) as error:
-        missing = isinstance(error, FileNotFoundError)
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        rule = "does not exist" if missing else f"cannot be read ({reason})"
-        raise BadInput(name, str(path), rule, "Check path and permissions") from error
-    if len(data) > largest:
-        rule = f"is larger than {largest:,} bytes"
-        raise BadInput(name, str(path), rule, "Check that it is the right file")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise BadInput(
-            name, str(path), f"is not UTF-8 ({error.reason})", "Check that it is the right file"
-        ) from error

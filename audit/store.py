@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -22,10 +23,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from audit.errors import AuditError, BadInput
+from audit.files import read_bytes
 
 SCHEMA_VERSION = 1
 MANIFEST, COPY = "run.json", "run.json.copy"
 """The manifest, and its second copy for the day that something else damages the first."""
+LARGEST_JSON = 64 * 2**20
+"""Bytes; ``run.json`` of a million planted canaries has 16 million, the largest that is written."""
 
 
 @dataclass(frozen=True)
@@ -170,9 +174,14 @@ def damaged_shards(run: Path, manifest: dict[str, Any]) -> list[str]:
 def shard_path(run: Path, key: str) -> Path:
     """The file of cohort ``key`` (``standard/0-24``); never outside the run directory."""
     arm, _, span = key.partition("/")
-    if not arm or {arm, span} & {".", ".."} or not all(_is_plain(part) for part in (arm, span)):
+    models = _SPAN.fullmatch(span)
+    if not _is_plain(arm) or arm in (".", "..") or not models or int(models[1]) > int(models[2]):
         raise BadInput("shard", key, "is not a cohort's name", "The manifest is damaged; run again")
     return run / "shards" / arm / f"{span}.safetensors"
+
+
+# The first and the last model of a cohort.
+_SPAN = re.compile(r"([0-9]{1,9})-([0-9]{1,9})")
 
 
 def _is_plain(part: str) -> bool:
@@ -220,6 +229,11 @@ Damaged = Literal["refuse", "read", "blank"]
 
 def _first(key: str) -> int:
     return int(key.partition("/")[2].split("-")[0])
+
+
+def models_listed(manifest: dict[str, Any], arm: str) -> int:
+    """How many models of ``arm`` the shards in ``manifest`` say to hold."""
+    return sum(_models(key) for key in manifest["shards"] if key.partition("/")[0] == arm)
 
 
 def _models(key: str) -> int:
@@ -348,19 +362,52 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a run directory.
 
     Raises:
-        BadInput: missing, unreadable or not a JSON object.
+        BadInput: missing, unreadable, too large or not a JSON object.
     """
+    content = read_bytes("run", path, LARGEST_JSON)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise _io_error("run", path, error) from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        # Decoded here: of bytes the reader would take UTF-16, too.
+        value = json.loads(content.decode(), parse_constant=_no_number)
+    # ValueError: no JSON, no UTF-8, NaN, or a number of ten thousand digits.
+    except (ValueError, RecursionError) as error:
         raise BadInput(
             "run", str(path), "is not valid JSON", "Restore the file, or start a new --out"
         ) from error
     if not isinstance(value, dict):
         raise BadInput("run", str(path), "is not a JSON object", "Name a run directory")
     return value
+
+
+def _no_number(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def check_plain(run: Path) -> None:
+    """Refuse a run directory in which anything is a link, a pipe or a device.
+
+    A directory that somebody else made could otherwise have a file outside of it read or written,
+    or a command wait for ever. ``run`` itself may be a link: it is what the user has named.
+
+    Raises:
+        BadInput: naming what is neither a file nor a folder.
+    """
+    folders = [run]
+    try:
+        while folders:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(Path(entry.path))
+                    elif not entry.is_file(follow_symlinks=False):
+                        raise BadInput(
+                            "run",
+                            entry.path,
+                            "is neither a file nor a folder, and a run directory holds nothing "
+                            "else",
+                            "Put in its place what it points to, or take it away",
+                        )
+    except (OSError, ValueError):
+        return  # not there, or may not be read: whoever opens it says so
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
@@ -426,6 +473,8 @@ def check_out(path: Path) -> None:
         if not path.is_dir():
             raise BadInput("out", str(path), "is a file, not a folder", "Choose another --out")
         entries = {entry.name for entry in path.iterdir()}
+        if MANIFEST in entries or COPY in entries or entries <= ours:
+            check_plain(path)
     except (OSError, ValueError) as error:
         raise _io_error("out", path, error) from error
     if entries and "run.json" not in entries and not entries <= ours:

@@ -10,7 +10,7 @@ import numpy as np
 
 from audit.analysis import ArmOutputs, CanaryOutputs
 from audit.errors import AuditError, BadInput
-from audit.store import Damaged, Shard, read_shards
+from audit.store import Damaged, Shard, models_listed, read_shards
 
 _MOST_COPIES = 1000
 
@@ -20,10 +20,16 @@ def read_outputs(
 ) -> ArmOutputs:
     """All models of ``arm`` from the shards, in order (``damaged``: of ``read_shards``)."""
     sizes = {"membership": "n", "train_correct": "n", "test_correct": "n_test"}
+    models = models_listed(manifest, arm)
+    if models > manifest["plan"]["models"]:
+        raise AuditError(
+            f"shards of arm {arm} hold {models} models, and run.json plans "
+            f"{manifest['plan']['models']}: the manifest is damaged. Restore it, or start with "
+            "another --out"
+        )
     # Filled shard by shard: many models must not lie in memory twice.
     every = {
-        name: np.empty((manifest["plan"]["models"], manifest["data"][size]), dtype=bool)
-        for name, size in sizes.items()
+        name: np.empty((models, manifest["data"][size]), dtype=bool) for name, size in sizes.items()
     }
     margins: dict[str, np.ndarray] = {}
     canaries: list[Shard] = []

@@ -86,11 +86,12 @@ def verify(path: Path, *, attestation: Path | None = None) -> Verification:
         )
     data = read_labels(path, manifest)
     damaged = damaged_shards(path, manifest)
+    # First, because it refuses what is no shard; then what takes longer.
+    results = _estimated(path, manifest, data, "read")
     checks = [_config(manifest), _labels(path, manifest), _shards(manifest, damaged)]
     checks += manifest_checks(path, manifest)
     checks += [_accounted(arm, facts) for arm, facts in manifest["arms"].items()
                if facts.get("noise_multiplier") is not None]  # fmt: skip
-    results = _estimated(path, manifest, data, "read")
     checks += _stored(path, results)
     without = _estimated(path, manifest, data, "blank") if damaged else None
     differ: list[Difference] = []

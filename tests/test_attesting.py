@@ -70,7 +70,7 @@ def test_a_file_that_is_there_is_never_overwritten(run: Path) -> None:
 
 def test_a_dangling_link_is_not_followed(run: Path, tmp_path: Path) -> None:
     (run / "attestation.toml").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(BadInput, match="is there already"):
+    with pytest.raises(BadInput, match="neither a file nor a folder"):
         init_attestation(run)
     assert not (tmp_path / "elsewhere").exists()
 

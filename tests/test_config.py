@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from audit.config import ArmConfig, config_digest, identity, make_config, read_config
+from audit.config import ArmConfig, RunConfig, config_digest, identity, make_config, read_config
 from audit.errors import BadInput
 from audit.plan import preset
 from audit.resolve import configure, default_out
@@ -78,8 +81,8 @@ def test_bad_files(tmp_path: Path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(BadInput):
             read_config(tmp_path / name)
-    for missing in (tmp_path / "none.toml", tmp_path):
-        with pytest.raises(BadInput, match="cannot be read"):
+    for missing, words in ((tmp_path / "none.toml", "does not exist"), (tmp_path, "is not a file")):
+        with pytest.raises(BadInput, match=words):
             read_config(missing)
 
 
@@ -90,3 +93,61 @@ def test_the_same_command_finds_its_run_again_and_another_does_not():
     hostile = configure(None, {"data": "../../x/</script>é.csv"})
     assert default_out(hostile).parent == Path("runs")
     assert default_out(hostile).name.isascii()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = " + "[" * 5000, "nested too deeply"),
+        ("x = " + "9" * 5000, "not valid TOML"),
+        ("x = 2020-13-01", "not valid TOML"),
+        ("#" + "x" * 2**20, "larger than"),
+    ],
+)
+def test_toml_that_breaks_its_reader(tmp_path: Path, text: str, words: str):
+    (tmp_path / "c.toml").write_text(text)
+    with pytest.raises(BadInput, match=words):
+        read_config(tmp_path / "c.toml")
+
+
+def test_a_config_that_never_ends_is_not_read(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    for path in (tmp_path / "pipe.toml", Path("/dev/zero")):
+        with pytest.raises(BadInput, match="is not a file"):
+            read_config(path)
+    with pytest.raises(BadInput, match="cannot be read"):
+        configure(Path("x" * 9000), {})
+
+
+def test_a_number_that_cannot_be_written_is_refused_all_the_same():
+    """TOML's hexadecimal integers may have more digits than Python writes in decimal."""
+    with pytest.raises(BadInput, match="too long to show"):
+        make_config([{"models": 16**6000}])
+
+
+_LINES = st.one_of(
+    st.text(max_size=60),
+    st.builds(
+        "{} = {}".format,
+        st.sampled_from([*RunConfig.model_fields, "dp.epochs", "standard.options", "x"]),
+        st.one_of(
+            st.floats(), st.integers(), st.text(max_size=20).map(repr),
+            st.sampled_from(["[]", "{}", "[nan]", "true", "0xff", "1979-05-27", '["g"]', "[[1]]"]),
+        ),
+    ),
+)  # fmt: skip
+
+
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(lines=st.lists(_LINES, max_size=4))
+def test_whatever_a_config_says_it_is_one_or_one_line(tmp_path: Path, lines: list[str]):
+    text = "\n".join(lines).encode("utf-8", errors="replace")
+    (tmp_path / "c.toml").write_bytes(text)
+    said = "a configuration"
+    try:
+        assert configure(tmp_path / "c.toml", {}).models
+    except BadInput as error:
+        said = str(error)
+    assert said.isprintable()

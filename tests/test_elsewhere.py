@@ -349,3 +349,11 @@ def test_halves_of_a_pair_are_refused(files: Path, tmp_path: Path):
         with pytest.raises(BadInput, match=rule):
             done(request(files, **change), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_subsets_that_are_none_are_refused(files: Path, tmp_path: Path, inside: bool):
+    np.save(files / "membership.npy", np.full((K, N), inside))
+    with pytest.raises(BadInput, match=r"membership = .*leaves nothing to compare"):
+        done(request(files), tmp_path / "r")
+    assert not (tmp_path / "r").exists()

@@ -31,6 +31,7 @@ FLOORS = {
     "provenance": 2,
     "resources": 2,
     "config": 1,
+    "files": 0.5,
     "seeds": 1,
     "errors": 0,
 }

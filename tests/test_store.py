@@ -17,8 +17,10 @@ from audit import store as store_module
 from audit.errors import AuditError, BadInput
 from audit.manifest import read_manifest
 from audit.store import (
+    LARGEST_JSON,
     RunDirectory,
     Shard,
+    check_plain,
     newest_run,
     read_json,
     read_shards,
@@ -117,7 +119,12 @@ def test_a_forged_digest_of_garbage_is_still_no_traceback(run: Path):
 
 
 @pytest.mark.parametrize(
-    "key", ["../../etc/passwd", "standard/../../x", "/abs/0-1", "a/b/c", "standard/", "..", "é/0-1"]
+    "key",
+    [
+        *("../../etc/passwd", "standard/../../x", "/abs/0-1", "a/b/c", "standard/", "..", "é/0-1"),
+        *("standard/x", "standard/0", "standard/5-0", "standard/-1-1", "standard/1-٣", "../0-1"),
+        f"standard/0-{10**30}",
+    ],
 )
 def test_a_manifest_cannot_lead_out_of_the_run_directory(tmp_path: Path, key: str):
     with pytest.raises(BadInput):
@@ -210,3 +217,55 @@ def test_scratch_is_private_and_gone_at_the_end(run: Path):
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
         np.testing.assert_array_equal(np.load(path), np.arange(6.0))
     assert not path.parent.exists()
+
+
+@pytest.mark.parametrize("name", [".lock", "run.json", "shards/standard", ".run.json.tmp", "x/y/z"])
+def test_a_run_directory_holds_files_and_folders_alone(run: Path, tmp_path: Path, name: str):
+    """A link in it would have something outside read or written."""
+    outside = tmp_path / "outside"
+    outside.write_text("precious")
+    path = run / name
+    if path.is_dir():
+        path.rename(tmp_path / "elsewhere")
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(outside)
+    for attempt in (lambda: read_manifest(run), lambda: RunDirectory(run)):
+        with pytest.raises(BadInput, match="neither a file nor a folder"):
+            attempt()
+    assert outside.read_text() == "precious"
+
+
+def test_a_pipe_in_the_place_of_a_file_does_not_hold_anybody_up(run: Path):
+    path = run / "shards" / "standard" / "0-2.safetensors"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(BadInput, match="neither a file nor a folder"):
+        check_plain(run)
+
+
+def test_the_run_directory_itself_may_be_a_link(run: Path, tmp_path: Path):
+    (tmp_path / "link").symlink_to(run)
+    check_plain(tmp_path / "link")
+    with RunDirectory(tmp_path / "link"):
+        pass
+
+
+@pytest.mark.parametrize("text", ['{"a": NaN}', '{"a": Infinity}', '{"a": ' + "9" * 5000 + "}"])
+def test_numbers_that_are_none(tmp_path: Path, text: str):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(BadInput, match="not valid JSON"):
+        read_json(tmp_path / "run.json")
+
+
+def test_another_encoding_than_the_one_written(tmp_path: Path):
+    (tmp_path / "run.json").write_bytes('{"a": 1}'.encode("utf-16"))
+    with pytest.raises(BadInput, match="not valid JSON"):
+        read_json(tmp_path / "run.json")
+
+
+def test_a_manifest_too_large_is_not_read(tmp_path: Path):
+    with (tmp_path / "run.json").open("wb") as file:
+        file.truncate(LARGEST_JSON + 1)
+    with pytest.raises(BadInput, match="larger than"):
+        read_json(tmp_path / "run.json")

@@ -222,7 +222,9 @@ def _check_labels(source: str, key: str, y: np.ndarray, rows: int) -> None:
         raise _wrong(
             source, key, f"has {y.size:,} labels for {rows:,} rows", "Give one label per row."
         )
-    whole = y.dtype.kind in "buiUS" or (y.dtype.kind == "f" and bool((y == np.floor(y)).all()))
+    whole = y.dtype.kind in "buiUS" or (
+        y.dtype.kind == "f" and bool((np.isfinite(y) & (y == np.floor(y))).all())
+    )
     if not whole:
         raise _wrong(
             source, key, f"holds {y.dtype} values that are not whole numbers", "Use class numbers."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,10 +10,12 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from audit.data.array_examples import split_arrays, whole_arrays
+from audit.data.damage import NO_ARRAY, holds_objects
 from audit.data.examples import Examples
 from audit.data.limits import MATRIX_BYTES
 from audit.data.names import listed
 from audit.errors import BadInput
+from audit.files import home_expanded, require_regular
 
 ARRAY_SUFFIXES = (".npz", ".npy")
 
@@ -98,14 +99,16 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             )
         with np.load(path, allow_pickle=False) as loaded:
             return {key: _safely(path, lambda key=key: loaded[key]) for key in loaded.files}
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+    # Of an entry that is encrypted or packed in an unknown way: RuntimeError.
+    except (OSError, RuntimeError, zipfile.BadZipFile, *NO_ARRAY) as error:
         raise _damaged(path) from error
 
 
 def _read_npy(path: Path, label: str | None) -> dict[str, np.ndarray]:
     if label is None:
         raise BadInput("label", None, "an .npy file holds features only", "Add --label LABELS.npy.")
-    labels = Path(label).expanduser()
+    labels = home_expanded("label", label)
+    require_regular("label", labels)
     try:
         x = _safely(path, lambda: open_memmap(path, mode="r"))
         y = _safely(labels, lambda: open_memmap(labels, mode="r"))
@@ -119,10 +122,11 @@ def _read_npy(path: Path, label: str | None) -> dict[str, np.ndarray]:
 def _safely(path: Path, read: Callable[[], np.ndarray]) -> np.ndarray:
     """Reads an array; one that holds pickled Python objects is refused, never unpickled."""
     try:
-        array = read()
-    except (ValueError, MemoryError, zlib.error) as error:
-        # NumPy says "Object arrays cannot be loaded" of an .npz, "Python objects in dtype" here.
-        if "object" in str(error).lower():
+        # NumPy warns, too, where the shape in a forged header overflows.
+        with np.errstate(over="ignore"):
+            array = read()
+    except NO_ARRAY as error:
+        if holds_objects(error):
             raise BadInput(
                 "data",
                 str(path),

@@ -85,9 +85,11 @@ Column = Numbers | Categories | LeftOut
 
 def read_column(name: str, column: pa.ChunkedArray) -> Column:
     """Decides what a column is. Dates and times become numbers (days, seconds)."""
-    if pa.types.is_dictionary(column.type):
+    if pa.types.is_dictionary(column.type) and not is_text(column):
         column = column.cast(column.type.value_type)
     kind = column.type
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind):
+        return _no_use(name, kind)
     if pa.types.is_null(kind) or column.null_count == len(column):
         return LeftOut(name, "empty")
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
@@ -103,6 +105,10 @@ def read_column(name: str, column: pa.ChunkedArray) -> Column:
         return _numbers(name, column)
     if is_text(column):
         return _text(name, column)
+    return _no_use(name, kind)
+
+
+def _no_use(name: str, kind: pa.DataType) -> LeftOut:
     return LeftOut(name, f"of a type no table model can use ({kind})")
 
 
@@ -137,10 +143,12 @@ def text_categories(
     name: str, column: pa.ChunkedArray, *, order: Callable[[str], Any] = str
 ) -> Categories:
     """A column as categories whatever its text; blanks and marks missing, levels by ``order``."""
-    trimmed = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    encoded = trimmed.dictionary_encode().unify_dictionaries().combine_chunks()
-    found = encoded.dictionary.to_pylist()
-    missing = set(MISSING_MARKS)
+    if not pa.types.is_dictionary(column.type):
+        column = column.cast(pa.string()).dictionary_encode()
+    # Of each text once: a long one in every row would take all memory.
+    encoded = column.unify_dictionaries().combine_chunks()
+    found = pc.utf8_trim_whitespace(encoded.dictionary.cast(pa.string())).to_pylist()
+    missing = {*MISSING_MARKS, None}
     levels = tuple(sorted((value for value in found if value not in missing), key=order))
     place = {level: code for code, level in enumerate(levels)}
     # One entry more than there are values: code −1 (null) reads the last, which stays −1.

@@ -16,6 +16,7 @@ from audit.data.names import distinct_names, listed, printable
 from audit.data.table_reader import CSV_SUFFIXES, PARQUET_SUFFIXES, read_table
 from audit.data.tabular import group_columns
 from audit.errors import BadInput
+from audit.files import home_expanded, require_regular
 
 
 def without_features(
@@ -135,7 +136,8 @@ def _read(train: Path, test: Path | None, n: int, n_test: int) -> tuple[pa.Table
 
 
 def _table(option: str, path: Path, rows: int) -> tuple[pa.Table, tuple[str, ...]]:
-    path = path.expanduser()
+    path = home_expanded(option, path)
+    require_regular(option, path)
     if path.suffix.lower() not in CSV_SUFFIXES + PARQUET_SUFFIXES:
         raise BadInput(option, str(path), "is no table", "Use .csv, .tsv or .parquet")
     try:

@@ -19,7 +19,11 @@ from audit.data.names import distinct_names
 from audit.data.splits import stratified_test_rows, test_size
 from audit.data.vision import pixel_names, scaled
 from audit.errors import BadInput
+from audit.files import require_regular
 
+# Pillow looks at content, not at names, and knows formats whose readers start other programs
+# (Ghostscript for PostScript): only those named here are tried.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 _SPLITS = ("train", "test")
 # Small networks on flat pixels; also far below what a forged header can claim.
@@ -135,7 +139,9 @@ def _whole_images() -> Iterator[None]:
     for the whole process, to fill up what is missing."""
     filled, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata, which nobody reads
+            yield
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = filled
 
@@ -143,9 +149,10 @@ def _whole_images() -> Iterator[None]:
 def _header(path: Path) -> tuple[tuple[int, int], str]:
     try:
         with warnings.catch_warnings():
-            # Pillow warns at 90 million pixels; the limit here is lower and refuses.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            # Of 90 million pixels, where the limit here is lower and refuses; of odd metadata.
+            warnings.simplefilter("ignore")
+            require_regular("data", path)
+            with Image.open(path, formats=_FORMATS) as image:
                 size, mode = image.size, image.mode
     except Image.DecompressionBombError:
         _refuse_large(path, "more than 178 million")
@@ -182,7 +189,12 @@ def _decode(
     pixels = np.empty((len(found), *shape), dtype=np.uint8)
     for at, one in enumerate(found):
         try:
-            with _whole_images(), Image.open(one.path) as image:
+            with (
+                _whole_images(),
+                warnings.catch_warnings(),
+                Image.open(one.path, formats=_FORMATS) as image,
+            ):
+                warnings.simplefilter("ignore")
                 # P with transparency as bytes makes Pillow warn unless it goes through RGBA.
                 whole = image.convert("RGBA") if image.mode in ("P", "PA") else image
                 decoded = np.asarray(whole.convert("L" if shape[0] == 1 else "RGB"))

@@ -47,7 +47,8 @@ def read_labels(name: str, column: pa.ChunkedArray) -> Categories:
     Raises:
         BadInput: missing labels, fewer than two classes, or a quantity (regression).
     """
-    if column.null_count == len(column):
+    nested = pa.types.is_nested(column.type) or pa.types.is_binary(column.type)
+    if column.null_count == len(column) and not nested:
         raise BadInput("label", name, "is empty in every row", "Choose another column.")
     read = read_column(name, column)
     if isinstance(read, LeftOut) and is_text(column):

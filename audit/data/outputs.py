@@ -7,7 +7,6 @@ more memory than their bits. Pickled objects are never loaded.
 from __future__ import annotations
 
 import hashlib
-import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,9 @@ import numpy as np
 from jaxtyping import Bool, Float16, Float64, Int64
 from numpy.lib.format import open_memmap
 
+from audit.data.damage import NO_ARRAY, holds_objects
 from audit.errors import BadInput
+from audit.files import home_expanded
 
 _BLOCK_CELLS = 2**23
 # Beyond this, a margin says "right" (p_y > 1/2): less is rounding.
@@ -106,7 +107,7 @@ def open_array(name: str, path: Path) -> StoredArray:
         BadInput: no such file, not readable, no ``.npy`` file, damaged, or pickled objects.
     """
     try:
-        path = path.expanduser()
+        path = home_expanded(name, path)
         if not path.is_file():
             rule = "is a folder" if path.is_dir() else "is no file here"
             raise BadInput(name, str(path), rule, "Name a file written by np.save")
@@ -118,21 +119,21 @@ def open_array(name: str, path: Path) -> StoredArray:
             raise BadInput(
                 name, str(path), "is an archive (.npz)", "Save each array alone, with np.save"
             )
-        array = open_memmap(path, mode="r")
-    except (OSError, RuntimeError) as error:
+        # NumPy warns, too, where the shape in a forged header overflows.
+        with np.errstate(over="ignore"):
+            array = open_memmap(path, mode="r")
+    except OSError as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise BadInput(
             name, str(path), f"cannot be read ({reason})", "Check the path and its permissions"
         ) from error
-    except (ValueError, SyntaxError, tokenize.TokenError, TypeError, ArithmeticError, EOFError,
-            MemoryError) as error:  # fmt: skip
+    except NO_ARRAY as error:
         raise _unreadable(name, path, error) from error
     return StoredArray(name, path, array, sha256)
 
 
 def _unreadable(name: str, path: Path, error: Exception) -> BadInput:
-    # NumPy's words of an array of objects; a header that is no header may name objects, too.
-    if "python objects in dtype" in str(error).lower():
+    if holds_objects(error):
         return BadInput(
             name,
             str(path),

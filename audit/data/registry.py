@@ -18,6 +18,7 @@ from audit.data.table_reader import CSV_SUFFIXES, PARQUET_SUFFIXES
 from audit.data.tabular import tabular
 from audit.data.vision import TORCHVISION, default_root, torchvision_examples
 from audit.errors import BadInput
+from audit.files import home_expanded
 
 DEFAULT_TEST_FRACTION = 0.25
 
@@ -81,7 +82,7 @@ def load_examples(
         return torchvision_examples(source, data_root or default_root())
     if not source.strip():
         raise BadInput("data", source, "is empty", "Name a data set, a file or a folder.")
-    path = Path(source).expanduser()
+    path = home_expanded("data", source)
     if _exists(path, Path.is_dir):
         if label is not None:
             raise BadInput(

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from audit.data.limits import check_matrix
+from audit.data.limits import MATRIX_BYTES, check_matrix
 from audit.errors import BadInput
 
 CSV_SUFFIXES = (".csv", ".tsv")
@@ -120,20 +120,75 @@ def _csv_error(path: Path, error: Exception) -> BadInput:
 
 
 def _read_parquet(path: Path) -> pa.Table:
+    """The columns that a model can use; of any other only its kind, with no value recorded.
+
+    Run-length encoding packs billions of rows, of lists or of long texts, into a few kilobytes:
+    sizes are added up before anything is read, lists are not read at all, and texts stay a
+    dictionary with a code per row.
+    """
     try:
         with pq.ParquetFile(path) as file:
-            # Before reading: run-length encoding packs billions of rows into a few bytes.
-            check_matrix(
-                str(path),
-                file.metadata.num_rows,
-                file.metadata.num_columns,
-                "Keep fewer rows or columns.",
-            )
-            return file.read()
-    except pa.ArrowException as error:
+            fields, facts = list(file.schema_arrow), file.metadata
+        leaves = [facts.schema.column(i) for i in range(facts.num_columns)]
+        _refuse_large(path, len(fields), facts)
+        # Nested columns have a leaf of another name, or several; the plain ones come in order.
+        plain = [i for i, leaf in enumerate(leaves)
+                 if leaf.path == leaf.name and not leaf.max_repetition_level]  # fmt: skip
+        flat = [at for at, field in enumerate(fields) if not pa.types.is_nested(field.type)]
+        read = {at: i for at, i in zip(flat, plain, strict=True) if _readable(fields[at].type)}
+        texts = [leaves[i].path for at, i in read.items() if _is_text(fields[at].type)]
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            found = file.reader.read_all(column_indices=list(read.values()), use_threads=True)
+    # ValueError: names of the footer that do not fit each other.
+    except (pa.ArrowException, MemoryError, ValueError) as error:
+        if isinstance(error, BadInput):
+            raise
         raise BadInput(
             "data", str(path), "is not a readable Parquet file", "Write it again, or use CSV."
         ) from error
+    columns = dict(zip(read, found.columns, strict=True))
+    rows = found.num_rows if read else facts.num_rows
+    arrays = [columns.get(at, _unread(field.type, rows)) for at, field in enumerate(fields)]
+    return pa.table(arrays, names=[field.name for field in fields])
+
+
+def _refuse_large(path: Path, columns: int, facts: pq.FileMetaData) -> None:
+    groups = [facts.row_group(i) for i in range(facts.num_row_groups)]
+    rows = max(facts.num_rows, sum(group.num_rows for group in groups))
+    check_matrix(str(path), rows, columns, "Keep fewer rows or columns.")
+    unpacked = sum(
+        group.column(i).total_uncompressed_size
+        for group in groups
+        for i in range(group.num_columns)
+    )
+    if unpacked > MATRIX_BYTES:
+        raise BadInput(
+            "data",
+            str(path),
+            f"unpacks to {unpacked / 1e9:.1f} GB; at most {MATRIX_BYTES / 1e9:.0f} GB are allowed",
+            "Keep fewer rows or columns.",
+        )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return (
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def _readable(kind: pa.DataType) -> bool:
+    """Whether values of a type have a bounded size, or are texts."""
+    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+    known = (pa.types.is_primitive, pa.types.is_decimal, pa.types.is_null, _is_text)
+    return any(is_kind(inner) for is_kind in known)
+
+
+def _unread(kind: pa.DataType, rows: int) -> pa.Array:
+    """A column of which no value is recorded, of a type like ``kind`` that takes no memory."""
+    if pa.types.is_struct(kind):
+        return pa.nulls(rows, pa.struct([]))
+    return pa.nulls(rows, pa.list_(pa.null()) if pa.types.is_nested(kind) else pa.binary())
 
 
 def column_names(source: str, names: list[str]) -> list[str]:

@@ -98,6 +98,11 @@ def torchvision_examples(source: str, root: Path) -> Examples:
     train, test = (_open(source, root, about, kind, train=side) for side in (True, False))
     pixels = _pixels(train)
     shape = pixels.shape[1:]
+    for side in (train, test):
+        labels = np.asarray(side.targets)
+        known = labels.size and labels.min() >= 0 and labels.max() < len(train.classes)
+        if not known or _pixels(side).shape != (len(labels), *shape):
+            raise _damaged(source, root, about)
     return Examples(
         name=name,
         x_train=scaled(pixels),
@@ -147,13 +152,17 @@ def _open(
             # CIFAR's files were pickled by an old NumPy; 2.4 warns of it (pytorch/vision #9340).
             warnings.filterwarnings("ignore", message=r".*align should be passed.*")
             return kind(root, train=train, download=False)
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
-        raise BadInput(
-            "data",
-            source,
-            f"has damaged files in {str(root / about.folder)!r} (wrong size or checksum)",
-            "Place them again.",
-        ) from error
+    except Exception as error:  # its readers assert, index and unpack what a file claims
+        raise _damaged(source, root, about) from error
+
+
+def _damaged(source: str, root: Path, about: _ImageSet) -> BadInput:
+    return BadInput(
+        "data",
+        source,
+        f"has damaged files in {str(root / about.folder)!r} (wrong size or checksum)",
+        "Place them again.",
+    )
 
 
 def _pixels(data: Any) -> UInt8[np.ndarray, "rows channels height width"]:

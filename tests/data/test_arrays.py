@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import pickle
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from audit.data import arrays
+from audit.data.outputs import open_array
 from audit.data.registry import load
 from audit.errors import BadInput
 
@@ -161,3 +166,60 @@ def test_an_archive_that_unpacks_to_too_much_is_refused_unread(
     monkeypatch.setattr(arrays, "_MOST_STORED_BYTES", 7_000_000)
     monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("it was read"))
     assert "unpacks to" in _refused(str(tmp_path / "bomb.npz"))
+
+
+@pytest.mark.parametrize("how", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_an_entry_that_cannot_be_unpacked(tmp_path: Path, how: int) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", how) as archive:
+        archive.writestr("x.npy", bytes(2000))
+        archive.writestr("y.npy", b"y")
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[40:60] = b"\xff" * 20
+    (tmp_path / "a.npz").write_bytes(content)
+    assert "no readable NumPy file" in _refused(str(tmp_path / "a.npz"))
+
+
+def test_infinite_labels_are_no_classes(tmp_path: Path) -> None:
+    y = np.where(np.arange(40) % 2, 1.0, np.inf)
+    assert "not whole numbers" in _refused(_npz(tmp_path, x=np.zeros((40, 2)), y=y))
+
+
+def test_labels_that_are_no_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((40, 2)))
+    os.mkfifo(tmp_path / "y.npy")
+    for label in (str(tmp_path / "y.npy"), "/dev/zero", str(tmp_path)):
+        assert "is not a file" in _refused(str(tmp_path / "x.npy"), label)
+    assert "home of nobody" in _refused(str(tmp_path / "x.npy"), "~nobody-of-this-name/y.npy")
+
+
+_HEADERS = st.one_of(
+    st.text(max_size=80),
+    st.builds(
+        "{{'descr': {!r}, 'fortran_order': {}, 'shape': ({},)}}".format,
+        st.sampled_from(["<f4", "|O", "<U9", "<f99", "x", "<M8[ns]", "|V0"]),
+        st.sampled_from(["False", "True", "0", "'no'"]),
+        st.one_of(st.integers(-3, 2**70), st.floats(), st.sampled_from(["True", "(", "'a'", "2,"])),
+    ),
+)
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(header=_HEADERS, body=st.binary(max_size=64), version=st.sampled_from([1, 2, 3, 7]))
+def test_whatever_a_header_says_it_is_an_array_or_one_line(
+    tmp_path: Path, header: str, body: bytes, version: int
+) -> None:
+    text = header.encode("utf-8", errors="replace")
+    size = len(text).to_bytes(2 if version == 1 else 4, "little")
+    content = b"\x93NUMPY" + bytes([version, 0]) + size + text + body
+    (tmp_path / "x.npy").write_bytes(content)
+    np.save(tmp_path / "y.npy", np.arange(4))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", content)
+        archive.write(tmp_path / "y.npy", "y.npy")
+    for source, label in (("x.npy", str(tmp_path / "y.npy")), ("a.npz", None)):
+        with contextlib.suppress(BadInput):
+            load(str(tmp_path / source), label=label, seed=0)
+    with contextlib.suppress(BadInput):
+        assert isinstance(open_array("margins", tmp_path / "x.npy").array, np.ndarray)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from audit.data.registry import load
+from audit.data.table_reader import read_table
 from audit.errors import BadInput
 from tests.data.helpers import ROWS, columns, write_csv
 
@@ -146,3 +147,54 @@ def test_a_matrix_that_would_not_fit_is_refused_with_its_size(tmp_path: Path) ->
     text = _refused(tmp_path / "bomb.parquet")
     assert "20,000,000" in text
     assert "4.8 GB" in text
+
+
+def test_one_long_text_in_every_row_takes_the_memory_of_one(tmp_path: Path) -> None:
+    """Three kilobytes of Parquet that are 10 GB of text, written out."""
+    word, n = "x" * 2_000_000, 5_000
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * n, pa.int32()), pa.array([word]))
+    plain = {"a": [k % 7 for k in range(n)], "ill": [k % 2 for k in range(n)], "t": texts}
+    pq.write_table(pa.table(plain), tmp_path / "a.parquet", compression="zstd", store_schema=False)
+    assert (tmp_path / "a.parquet").stat().st_size < 50_000
+    table, _ = read_table(tmp_path / "a.parquet")
+    assert table.nbytes < 10_000_000
+    assert load(str(tmp_path / "a.parquet"), label="ill", seed=0).feature_names == ("a",)
+    assert "only one class" in _refused(tmp_path / "a.parquet", "t")
+
+
+def test_columns_that_no_model_can_use_are_not_read(tmp_path: Path) -> None:
+    """Lists of a hundred million nulls, or long bytes: known by their type alone."""
+    long = 2_500_000
+    offsets = pa.array([k * long for k in range(41)], pa.int64())
+    odd = {
+        "l": pa.LargeListArray.from_arrays(offsets, pa.nulls(40 * long, pa.int8())),
+        "b": [b"x" * 1000] * 40,
+        "s": [{"x": k} for k in range(40)],
+        "f": pa.array([b"1234"] * 40, pa.binary(4)),
+    }
+    plain = {
+        "a": [k % 7 for k in range(40)],
+        "ill": [k % 2 for k in range(40)],
+        "s.x": ["u", "v"] * 20,
+    }
+    pq.write_table(pa.table(odd | plain), tmp_path / "a.parquet", compression="zstd")
+    table, _ = read_table(tmp_path / "a.parquet")
+    assert table.column_names == [*odd, *plain]
+    assert table.nbytes < 10_000
+    assert all(table[name].null_count == 40 for name in odd)
+    assert table["s.x"].to_pylist() == ["u", "v"] * 20
+    data = load(str(tmp_path / "a.parquet"), label="ill", seed=0)
+    assert set(data.feature_names) == {"a", "s.x=u", "s.x=v"}
+    assert sum("no table model can use" in warning for warning in data.warnings) == 3
+    for name in odd:
+        assert "of a type no table model can use" in _refused(tmp_path / "a.parquet", name)
+
+
+def test_a_table_of_what_cannot_be_used_alone(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"l": [[1]] * 30}), tmp_path / "a.parquet")
+    assert "of a type no table model can use" in _refused(tmp_path / "a.parquet", "l")
+    assert "is no column of the data" in _refused(tmp_path / "a.parquet", "x")
+
+
+def test_a_home_of_nobody() -> None:
+    assert "home of nobody" in _refused("~nobody-of-this-name/a.csv")

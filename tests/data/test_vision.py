@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +104,29 @@ def test_cifar_with_wrong_checksums_is_refused_before_its_pickles_are_read(tmp_p
     assert "damaged files" in _refused("torchvision:CIFAR10", data_root=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (struct.pack(">IIII", 0x803, 2, 2, 2) + bytes(8), struct.pack(">II", 0x801, 3) + bytes(3)),
+        (
+            struct.pack(">IIII", 0x803, 2, 2, 2) + bytes(8),
+            struct.pack(">II", 0x801, 2) + b"\x0b" * 2,
+        ),
+        (struct.pack(">IIII", 0x803, 0, 2, 2), struct.pack(">II", 0x801, 0)),
+        (struct.pack(">IIII", 0x803, 2**31 - 1, 2**31 - 1, 9), struct.pack(">II", 0x801, 1) + b"1"),
+        (struct.pack(">II", 0x801, 3) + bytes(3), struct.pack(">II", 0x801, 3) + bytes(3)),
+        (b"", b""),
+    ],
+)
+def test_forged_mnist_files(tmp_path: Path, images: bytes, labels: bytes) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part in ("train", "t10k"):
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(images)
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(labels)
+    assert "damaged files" in _refused("torchvision:MNIST", data_root=tmp_path)
+
+
 def test_missing_files_are_named_with_what_a_download_would_fetch(tmp_path: Path) -> None:
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
@@ -198,3 +223,21 @@ def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Path, "iterdir", deny)
     assert "Permission denied" in _refused(str(tmp_path))
+
+
+def test_only_formats_that_are_named_are_tried(tmp_path: Path) -> None:
+    """Pillow gives PostScript to Ghostscript, whatever the file is called."""
+    root = _folder(tmp_path / "d")
+    first = min((root / "a").iterdir() if (root / "a").is_dir() else root.rglob("*.png"))
+    first.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n%%EOF\n")
+    with Image.open(first) as opened:
+        assert opened.format == "EPS"  # what Pillow would have made of it
+    assert "cannot be read as an image" in _refused(str(root))
+
+
+def test_an_image_that_is_no_file(tmp_path: Path) -> None:
+    root = _folder(tmp_path / "d")
+    first = min(root.rglob("*.png"))
+    first.unlink()
+    os.mkfifo(first)
+    assert "is not a file" in _refused(str(root))

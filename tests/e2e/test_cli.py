@@ -232,3 +232,47 @@ def test_an_engine_with_wrong_clipping_fails_the_run_and_writes_no_results(
         assert failed.value.exit_code == 1
         assert not (tmp_path / "r" / "results").exists()
     assert "estimating" not in listener.stages
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "--models", "many"), ("models = 'many'", "valid integer", "audit run --help")),
+        (("run", "--epsilon=x\ny"), (r"epsilon = 'x\ny'", "valid number")),
+        (("run", "--models", "0"), ("models = '0'", "greater than or equal to 1")),
+        (("plan", "--modles", "3"), ("audit plan = ", "No such option: --modles")),
+        (("check",), ("audit check", "Missing option '--policy'")),
+        (("dance",), ("audit = 'dance'", "No such command", "audit --help")),
+        (("run", "--option", "x=" + "[" * 5000), ("standard",)),
+        (("run", "--config", "x" * 9000), ("config", "cannot be read")),
+    ],
+)
+def test_a_mistyped_command_is_one_line_too(
+    arguments: tuple[str, ...],
+    words: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(list(arguments))
+    assert ended.value.code == 2
+    told = capsys.readouterr()
+    assert not told.out
+    assert len(told.err.splitlines()) == 1
+    assert told.err.startswith("audit: ")
+    for word in words:
+        assert word in told.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_little_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys):
+    def broken(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("audit.store.newest_run", broken)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["report"])
+    assert ended.value.code == 2
+    assert "memory" in capsys.readouterr().err
