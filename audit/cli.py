@@ -170,19 +170,19 @@ def main(argv: list[str] | None = None) -> Any:
     except MemoryError as error:
         text = (
             "memory ran out. Finished cohorts and results are kept: give this command again where "
-            "there is more of it, or audit fewer models or examples"
+            "there is more of it, or with fewer rows, models or canaries"
         )
         raise _ended(text, EXIT_BAD_INPUT, error) from None
     except BrokenPipeError:
         # The reader (head, less) has gone: nothing more to say to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(EXIT_OK) from None
-    except MemoryError as error:
-        text = "memory is not enough for this. Use fewer rows, models or canaries"
-        raise _ended(text, EXIT_BAD_INPUT, error) from None
     except Exception as error:
         text = f"internal error, {type(error).__name__}: {error}. Finished cohorts are kept"
         raise _ended(text, EXIT_INTERNAL, error) from None
+    if code == EXIT_INTERRUPTED:
+        # Typer's word for Ctrl-C, where a command has none of its own.
+        typer.echo("audit: interrupted. What was there is as it was", err=True)
     raise SystemExit(code or EXIT_OK)
 
 

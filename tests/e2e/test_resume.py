@@ -103,6 +103,19 @@ def test_interrupt_is_orderly_and_resumable(tmp_path: Path, small_config: Path):
     assert len(listed(run)) >= 2
 
 
+def test_an_interrupt_of_a_command_without_cohorts_is_one_line(tmp_path: Path):
+    command = [sys.executable, "-m", "audit", "calibrate", "--trials", "100000"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(8)  # the modules are there, and so many trials take minutes
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert err.strip().splitlines()[-1] == "audit: interrupted. What was there is as it was"
+    assert "Traceback" not in err
+
+
 def test_a_damaged_shard_is_trained_again_to_the_same_results(
     tmp_path: Path, small_config: Path, undisturbed: Path
 ):
