@@ -21,6 +21,7 @@ from benchmarks.faults.trial import (
     Trial,
     Unavailable,
     gone,
+    listed,
     workers,
 )
 
@@ -28,7 +29,9 @@ from benchmarks.faults.trial import (
 def kill_a_worker(trial: Trial) -> None:
     process = trial.study.start(trial.out)
     trial.wait_for(process, trial.some_cohorts())
-    for pid in workers(process.pid)[:1]:
+    victims = workers(process.pid)[:1]
+    trial.took_place = bool(victims)
+    for pid in victims:
         os.kill(pid, signal.SIGKILL)
     _, said = process.communicate(timeout=120)
     trial.note(said, process.returncode, {REFUSED, FINISHED})
@@ -92,15 +95,12 @@ def read_only(trial: Trial) -> None:
     with small_disk(trial, "64m") as place:
         process = trial.study.start(trial.out)
         trial.wait_for(process, trial.some_cohorts())
-        if process.poll() is None:
-            # Fails while a file is open for writing: then at the next moment.
-            while (
-                process.poll() is None
-                and subprocess.run(
-                    ["mount", "-o", "remount,ro", str(place)], capture_output=True
-                ).returncode
-            ):
-                time.sleep(0.005)
+        trial.took_place = False
+        # Fails while a file is open for writing: then at the next moment.
+        while process.poll() is None and not trial.took_place:
+            tried = ["mount", "-o", "remount,ro", str(place)]
+            trial.took_place = not subprocess.run(tried, capture_output=True).returncode
+            time.sleep(0.005)
         _, said = process.communicate(timeout=120)
         trial.note(said, process.returncode, {REFUSED, FINISHED})
         remount(place, "rw")
@@ -122,12 +122,11 @@ def stopped(trial: Trial) -> None:
 def flipped_bit(trial: Trial) -> None:
     stopped(trial)
     key = sorted(trial.kept)[int(trial.rng.integers(len(trial.kept)))]
-    path = trial.out / "shards" / f"{key}.safetensors"
+    path = trial.damage(key)
     content = bytearray(path.read_bytes())
     bit = int(trial.rng.integers(8 * len(content)))
     content[bit // 8] ^= 1 << bit % 8
     path.write_bytes(content)
-    # Trained anew to the same bytes, so it counts as kept in the end.
     trial.finish(words="damaged and trained again")
 
 
@@ -180,7 +179,7 @@ def stepped_clock(trial: Trial) -> None:
     trial.compare()
     # And resumed two days before it began, with a cohort to train.
     key = sorted(trial.kept)[-1]
-    (trial.out / "shards" / f"{key}.safetensors").unlink()
+    trial.damage(key).unlink()
     trial.finish()
 
 
@@ -238,12 +237,14 @@ def out_of_memory(trial: Trial) -> None:
     """A worker gets little more address space than it has: halved and retried, or one line."""
     process = trial.study.start(trial.out)
     trial.wait_for(process, trial.some_cohorts())
+    trial.took_place = False
     for pid in workers(process.pid):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):
             status = Path(f"/proc/{pid}/status").read_text()
             size = 1024 * int(status.partition("VmSize:")[2].split()[0])
             limit = size + int(trial.rng.integers(2**12, 2**24))
             resource.prlimit(pid, resource.RLIMIT_AS, (limit, limit))
+            trial.took_place = True
     _, said = process.communicate(timeout=300)
     gone(process.pid)
     trial.note(said, process.returncode, {REFUSED, FINISHED})
@@ -259,8 +260,11 @@ def little_address_space(trial: Trial) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
     done = trial.study.run(trial.out, preexec=limited)
-    trial.note(done.stderr, done.returncode, {REFUSED})
+    trial.note(done.stderr, done.returncode, {REFUSED}, "ulimit -v")
     trial.remember()
+    if len(trial.kept) == len(listed(trial.study.folder / "undisturbed")):
+        # All cohorts were there, so all results are: only charts need addresses.
+        trial.compare()
     trial.finish()
 
 
@@ -268,8 +272,12 @@ def deleted_results(trial: Trial) -> None:
     done = trial.study.run(trial.out)
     trial.note(done.stderr, done.returncode, {FINISHED})
     shutil.rmtree(trial.out / "results")
-    (trial.out / "report.html").write_bytes(b"half a rep")
+    trial.remember()
+    whole = (trial.out / "report.html").read_bytes()
+    (trial.out / "report.html").write_bytes(whole[: len(whole) // 2])
     trial.finish()
+    if not (trial.out / "report.html").read_bytes().rstrip().endswith(b"</html>"):
+        trial.seen.unexpected.append("half a report is left")
 
 
 def diverging(trial: Trial) -> None:

@@ -100,18 +100,22 @@ def results(run: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted((run / "results").iterdir())}
 
 
-def listed(run: Path) -> dict[str, str]:
-    """The finished cohorts of a run and the digests they were listed with."""
+def listed(run: Path) -> dict[str, dict[str, Any]]:
+    """The finished cohorts of a run as they are listed: digest, seconds of training and all."""
     try:
-        shards = json.loads((run / "run.json").read_text()).get("shards", {})
+        return json.loads((run / "run.json").read_text()).get("shards", {})
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    return {key: entry["sha256"] for key, entry in shards.items()}
 
 
 def on_disk(run: Path, key: str) -> str | None:
     path = run / "shards" / f"{key}.safetensors"
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+
+
+def written(run: Path, key: str) -> int | None:
+    path = run / "shards" / f"{key}.safetensors"
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 @dataclass
@@ -122,7 +126,10 @@ class Trial:
     out: Path
     rng: np.random.Generator
     seen: Seen
-    kept: dict[str, str] = field(default_factory=dict)
+    kept: dict[str, tuple[dict[str, Any], int | None]] = field(default_factory=dict)
+    """Finished cohorts: what was listed, and when their files were written."""
+    took_place: bool = True
+    """Whether the fault came in time to disturb anything."""
 
     def note(self, said: str, code: int, expected: set[int], words: str = "") -> None:
         """Hold the end of a process against what was expected of it."""
@@ -134,11 +141,21 @@ class Trial:
             self.seen.unexpected.append(f"exit {code}: {said.strip()[-300:]}")
 
     def remember(self) -> None:
-        """What is finished now must stay."""
-        now = listed(self.out)
-        self.seen.lost += sum(now.get(key) != digest for key, digest in self.kept.items())
-        self.seen.lost += sum(on_disk(self.out, key) != digest for key, digest in now.items())
+        """What is finished now must stay.
+
+        A cohort that was lost and trained again has the same digest: its seconds and the time of
+        its file give it away.
+        """
+        entries = listed(self.out)
+        now = {key: (entry, written(self.out, key)) for key, entry in entries.items()}
+        self.seen.lost += sum(now.get(key) != before for key, before in self.kept.items())
+        self.seen.lost += sum(on_disk(self.out, key) != e["sha256"] for key, e in entries.items())
         self.kept = now
+
+    def damage(self, key: str) -> Path:
+        """The file of a cohort that is damaged on purpose: it may be trained again."""
+        del self.kept[key]
+        return self.out / "shards" / f"{key}.safetensors"
 
     def finish(self, *more: str, words: str = "") -> None:
         """Give the command again, and compare what it leaves with the undisturbed run."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +53,6 @@ def test_kills_at_random_moments_lose_nothing(study: Study, tmp_path: Path) -> N
 def test_the_control_a_lost_cohort_and_another_result_are_counted(
     study: Study, tmp_path: Path
 ) -> None:
-    import shutil
-
     seen = Seen()
     out = tmp_path / "run"
     shutil.copytree(study.folder / "undisturbed", out)
@@ -62,5 +62,23 @@ def test_the_control_a_lost_cohort_and_another_result_are_counted(
     (out / "results" / "summary.json").write_text("{}")
     trial.compare()
     trial.note("Traceback (most recent call last)", 1, {0})
-    assert (seen.lost, seen.differing, seen.tracebacks, len(seen.unexpected)) == (1, 1, 1, 1)
+    # The file is another one than it was, and another one than is listed.
+    assert (seen.lost, seen.differing, seen.tracebacks, len(seen.unexpected)) == (2, 1, 1, 1)
     assert not seen.survived
+
+
+def test_the_control_a_cohort_that_is_thrown_away_and_trained_again_is_lost(
+    study: Study, tmp_path: Path
+) -> None:
+    seen = Seen()
+    out = tmp_path / "run"
+    shutil.copytree(study.folder / "undisturbed", out)
+    trial = Trial(study, out, np.random.default_rng(3), seen)
+    trial.remember()
+    # The same bytes in the end, but the work is done twice.
+    for name in ("run.json", "run.json.copy"):
+        manifest = json.loads((out / name).read_text())
+        del manifest["shards"]["standard/0-1"], manifest["shards"]["dp-2/4-5"]
+        (out / name).write_text(json.dumps(manifest))
+    trial.finish()
+    assert (seen.lost, seen.differing, seen.tracebacks, seen.unexpected) == (2, 0, 0, [])
