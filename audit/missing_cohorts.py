@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -71,13 +72,17 @@ def train(
             missing,
             _arrays(data, plan.canaries),
             digest=data.fingerprint(),
-            expected=program(tuple(store.manifest["code"])),
+            # A run begun by an earlier version has none.
+            expected=program(tuple(store.manifest.get("code", {}))),
             on_progress=on_progress,
             say=listener.stage,
         )
-    for task, output in outputs:
-        _save(store, task, output)
-        done[task.arm.name] += len(task.models)
+    # Closed here, also where a cohort cannot be saved: an executor tidies up while its cluster is
+    # still there.
+    with closing(outputs):
+        for task, output in outputs:
+            _save(store, task, output)
+            done[task.arm.name] += len(task.models)
     on_progress({})
 
 
@@ -88,7 +93,7 @@ def _here(
     missing: list[CohortTask],
     device: str,
     on_progress: Callable[[dict[str, float]], None],
-) -> Iterator[tuple[CohortTask, CohortOutput]]:
+) -> Generator[tuple[CohortTask, CohortOutput], None, None]:
     files = DataFiles(
         store.scratch_array("x_train", data.x_train),
         store.scratch_array("y_train", data.y_train),

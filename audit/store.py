@@ -314,6 +314,7 @@ def _in_order(file: bytes) -> bytes:
     length = int.from_bytes(file[:8], "little")
     header = json.loads(file[8 : 8 + length])
     text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    assert len(text) <= length, "the same keys in another order are not longer"
     return file[:8] + text.ljust(length) + file[8 + length :]
 
 

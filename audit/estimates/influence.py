@@ -153,8 +153,9 @@ class _Search:
         self.right = test_correct.sum(axis=0, dtype=np.int64)
         self.hypotheses = membership.shape[1] * test_correct.shape[1]
         # No more pairs can be rejected than have a memorized example, so a p-value above this
-        # cannot have a q-value below the FDR: such noise is not stored.
-        self.largest_p = cuts.fdr * float(self.memorized.mean())
+        # cannot have a q-value below the FDR: such noise is not stored. A little more than that,
+        # for rounding; q-values decide.
+        self.largest_p = cuts.fdr * float(self.memorized.mean()) * (1 + 1e-9)
         self.n_by_cuts = 0
         self._found: list[tuple[np.ndarray, ...]] = []
 

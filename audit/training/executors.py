@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -107,7 +107,7 @@ def run_local(
     *,
     workers: int,
     on_progress: Callable[[dict[str, float]], None] = lambda fractions: None,
-) -> Iterator[tuple[CohortTask, CohortOutput]]:
+) -> Generator[tuple[CohortTask, CohortOutput], None, None]:
     """Run ``tasks`` on this machine; yields each as it completes.
 
     Args:
@@ -159,7 +159,7 @@ def _kept(future: Future[CohortOutput]) -> CohortOutput:
 
 def _in_this_process(
     tasks: list[CohortTask], files: DataFiles, on_progress: Callable[[dict[str, float]], None]
-) -> Iterator[tuple[CohortTask, CohortOutput]]:
+) -> Generator[tuple[CohortTask, CohortOutput], None, None]:
     data = files.open()
     for task in tasks:
         with one_thread():

@@ -15,7 +15,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -221,7 +221,7 @@ def run_ray(
     expected: Program,
     on_progress: Callable[[dict[str, float]], None] = lambda fractions: None,
     say: Callable[[str], None] = lambda text: None,
-) -> Iterator[tuple[CohortTask, CohortOutput]]:
+) -> Generator[tuple[CohortTask, CohortOutput], None, None]:
     """Train ``tasks`` on the workers of ``cluster``; yields each as it completes.
 
     Args:

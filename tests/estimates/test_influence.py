@@ -98,6 +98,16 @@ def test_pairs_are_those_of_the_naive_rules(models, n, n_test, fdr, block, seed)
     assert result.n_by_cuts == cut.sum()
 
 
+def test_pairs_that_tie_at_the_fdr_are_reported():
+    # Every pair with a memorized example has p = 1/3 and q = 1/2, the FDR exactly.
+    in_one = np.array([True, False, False])[:, None]
+    membership = np.tile(in_one, (1, 3))
+    correct = np.hstack([in_one, in_one, ~in_one | True])
+    result = influential_pairs(membership, correct, np.tile(in_one, (1, 2)), fdr=0.5)
+    assert result.train.size == 4
+    np.testing.assert_allclose(result.q_value, 0.5)
+
+
 def test_noise_is_not_reported_though_it_passes_the_cuts():
     rng = np.random.default_rng(1)
     trials, any_reported = 60, 0
