@@ -32,6 +32,7 @@ from audit.store import RESTORED, RunDirectory, check_out, restore_manifest
 from audit.stored_labels import save_labels
 from audit.training.execution import Execution
 from audit.training.ray_executor import RayCluster, connected
+from audit.training.ray_worker import Program, program, refuse_other_program
 
 
 @dataclass(frozen=True)
@@ -128,10 +129,15 @@ def _plan(
     """The plan, made where the GPU is: its memory says how large a cohort is."""
     if cluster is None or device == "cpu":
         return make_plan(config, data, device=device, cohort_size=cohort_size)
-    return cluster.call(_plan_on_gpu, config, data, device, cohort_size, device=device)
+    expected = program(tuple(describe_code(config)))
+    return cluster.call(_plan_on_gpu, config, data, device, cohort_size, expected, device=device)
 
 
-def _plan_on_gpu(config: RunConfig, data: Dataset, device: str, cohort_size: int | None) -> Plan:
+def _plan_on_gpu(
+    config: RunConfig, data: Dataset, device: str, cohort_size: int | None, expected: Program
+) -> Plan:
+    # Noise and steps come from this node's accountant.
+    refuse_other_program(expected)
     resolve_device(device)  # a node may say it has a GPU, and its PyTorch none
     return make_plan(config, data, device=device, cohort_size=cohort_size)
 

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from audit.errors import BadInput
 
 Executor = Literal["local", "ray"]
+# Where a token stands in the place of a user's name.
+_TOKEN_AS_USER = ("http", "https", "github", "git")
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,32 @@ def make_execution(
             if value is not None:
                 raise BadInput(name, value, "is for a cluster", "Add --executor ray")
         return Execution()
-    if shared is not None and urlsplit(shared).password is not None:
+    if shared is not None:
+        _refuse_unusable(shared)
+    return Execution("ray", address, shared)
+
+
+def _refuse_unusable(shared: str) -> None:
+    """Refuse a shared folder that no other machine could find, or whose URL holds a secret."""
+    # Links of a chain: simplecache::s3://bucket/folder.
+    links = [urlsplit(link) for link in shared.split("::")]
+    last = links[-1]
+    if any(link.password or link.query or (link.username and link.scheme in _TOKEN_AS_USER)
+           for link in links):  # fmt: skip
         # The command line is written into run.json, and from there into the report.
+        shown = "::".join(link._replace(netloc="…", query="").geturl() for link in links)
         raise BadInput(
             "shared",
-            urlsplit(shared)._replace(netloc="…").geturl(),
-            "holds a password, which run.json would keep",
+            shown,
+            "holds a password, a token or a query, which run.json would keep",
             "Give it in the storage's own environment variables or files, on every node",
         )
-    return Execution("ray", address, shared)
+    path = last.path if last.scheme in ("", "file", "local") else None
+    nowhere = path is not None and (not path.startswith("/") or path.strip("/") == "")
+    if nowhere or last.scheme == "memory":
+        raise BadInput(
+            "shared",
+            shared,
+            "is no folder that other machines could see",
+            "Give the URL of one, as file:///nfs/audit or s3://bucket/audit",
+        )

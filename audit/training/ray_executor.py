@@ -237,7 +237,7 @@ def run_ray(
     """
     if not cluster.workers(tasks[0].device):
         say(f"no node of the cluster has a {_place(tasks[0].device)} yet: waiting for one")
-    with _folder(cluster, digest) as folder:
+    with _folder(cluster, digest, say) as folder:
         ray = cluster.ray
         watch, arithmetics = Watch(ray, say), Arithmetics(say)
         # Once, for all cohorts: on a node they read the same memory.
@@ -250,7 +250,6 @@ def run_ray(
         try:
             while pending:
                 done, _ = ray.wait(list(pending), num_returns=1, timeout=_POLL_SECONDS)
-                on_progress(watch.running({task.key for task in pending.values()}))
                 # A cohort that failed ends the run: those that finished with it are kept first.
                 failed: Exception | None = None
                 if done:
@@ -269,6 +268,8 @@ def run_ray(
                     yield task, output
                 if failed is not None:
                     raise failed
+                # May find that a cohort was lost too often: after those that are done were kept.
+                on_progress(watch.running({task.key for task in pending.values()}))
         finally:
             for reference in pending:
                 with contextlib.suppress(Exception):  # one that has ended cannot be cancelled
@@ -276,7 +277,9 @@ def run_ray(
 
 
 @contextmanager
-def _folder(cluster: RayCluster, digest: str) -> Iterator[SharedFolder | None]:
+def _folder(
+    cluster: RayCluster, digest: str, say: Callable[[str], None]
+) -> Iterator[SharedFolder | None]:
     """The run's folder in the shared one, removed at the end with all copies that nodes made."""
     if cluster.shared is None:
         yield None
@@ -285,9 +288,11 @@ def _folder(cluster: RayCluster, digest: str) -> Iterator[SharedFolder | None]:
     try:
         yield folder
     finally:
-        if not is_on_this_machine(folder.url):
-            _forget(cluster.ray, folder.url)
-        folder.remove()
+        try:
+            if not is_on_this_machine(folder.url):
+                _forget(cluster.ray, folder.url)
+        finally:
+            folder.remove(say)
 
 
 def _forget(ray: Any, url: str) -> None:

@@ -13,7 +13,9 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +55,14 @@ class SharedData:
         for name, digest in self.files.items():
             try:
                 file = f"{path}/{name}.npy"
-                here = Path(file) if _is_here(system) else _kept(system, file, self.url, digest)
+                if _is_here(system):
+                    here = Path(file)
+                    _verify(here, digest)
+                else:
+                    here = _kept(system, file, self.url, digest)
                 # Copy-on-write: torch wants writable memory, and nothing is ever written.
                 arrays[name] = np.load(here, mmap_mode="c", allow_pickle=False)
-            except (OSError, ValueError, ImportError) as error:
+            except Exception as error:  # each storage has errors of its own
                 raise _unusable(self.url, error, "read on a worker") from error
         return TrainingData(**arrays, input_shape=self.input_shape, copies=self.copies)
 
@@ -84,12 +90,13 @@ class SharedFolder:
         try:
             self._system, self._path = _system(self.url)
             if _is_here(self._system):
-                Path(self._path).mkdir(mode=0o700, parents=True)
+                # Not its parents: a mistyped folder would be made, on this machine alone.
+                Path(self._path).mkdir(mode=0o700)
             else:
                 self._system.makedirs(self._path, exist_ok=True)
             # Object stores have no folders: that one can write is seen by writing.
             self._system.pipe_file(f"{self._path}/.made", b"")
-        except (OSError, ValueError, ImportError) as error:
+        except Exception as error:  # each storage has errors of its own
             raise _unusable(self.url, error, "written") from error
 
     def put(self, data: TrainingData) -> SharedData:
@@ -103,7 +110,7 @@ class SharedFolder:
                 with self._system.open(f"{self._path}/{name}.npy", "wb") as file:
                     hashing: Any = _Hashing(file)
                     np.save(hashing, array, allow_pickle=False)
-            except OSError as error:
+            except Exception as error:
                 raise _unusable(self.url, error, "written") from error
             files[name] = hashing.sha256.hexdigest()
         return SharedData(self.url, files, data.input_shape, data.copies)
@@ -118,7 +125,7 @@ class SharedFolder:
         try:
             content = self._system.cat_file(file)
             self._system.rm_file(file)
-        except OSError as error:
+        except Exception as error:
             raise _unusable(self.url, error, "read") from error
         if hashlib.sha256(content).hexdigest() != left.sha256:
             raise AuditError(
@@ -128,9 +135,16 @@ class SharedFolder:
             )
         return _unpacked(load(content), left.facts)
 
-    def remove(self) -> None:
-        """Remove all of it."""
-        self._system.rm(self._path, recursive=True)
+    def remove(self, say: Callable[[str], None] = lambda text: None) -> None:
+        """Remove all of it; where that cannot be done, ``say`` is told in a line.
+
+        The cohorts are trained by then: what is left behind must not cost the run its end.
+        """
+        try:
+            self._system.rm(self._path, recursive=True)
+        except Exception as error:
+            reason = " ".join((str(error) or type(error).__name__).split())
+            say(f"the shared folder {self.url} could not be removed ({reason}): remove it by hand")
 
 
 def leave(output: CohortOutput, key: str, url: str) -> Left:
@@ -142,7 +156,7 @@ def leave(output: CohortOutput, key: str, url: str) -> Left:
     system, path = _system(url)
     try:
         system.pipe_file(f"{path}/{name}", content)
-    except OSError as error:
+    except Exception as error:
         raise _unusable(url, error, "written on a worker") from error
     return Left(name, hashlib.sha256(content).hexdigest(), facts)
 
@@ -191,6 +205,14 @@ class _Hashing(io.RawIOBase):
         return self._file.write(data)
 
 
+@cache
+def _verify(file: Path, digest: str) -> None:
+    """Compare a file with what was written, once per worker; ValueError where it is another."""
+    with file.open("rb") as opened:
+        if hashlib.file_digest(opened, "sha256").hexdigest() != digest:
+            raise ValueError(f"the SHA-256 of {file.name} is not that of what was written there")
+
+
 def _kept(system: Any, file: str, url: str, digest: str) -> Path:
     """This node's copy of ``file``: fetched by the first of its workers that needs it."""
     folder = _cache(url)
@@ -200,9 +222,7 @@ def _kept(system: Any, file: str, url: str, digest: str) -> Path:
         if not here.exists():
             temporary = here.with_suffix(".tmp")
             system.get_file(file, str(temporary))
-            with temporary.open("rb") as fetched:
-                if hashlib.file_digest(fetched, "sha256").hexdigest() != digest:
-                    raise ValueError("its SHA-256 is not that of what was written there")
+            _verify(temporary, digest)
             os.replace(temporary, here)
     return here
 
