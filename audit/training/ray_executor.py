@@ -165,7 +165,7 @@ def _own_cluster(ray: Any) -> Iterator[None]:
             ray, address="local", num_cpus=cores(), include_dashboard=False, _temp_dir=f"{folder}/r"
         )  # fmt: skip
         yield None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         if ray.is_initialized():
             raise
         raise BadInput(

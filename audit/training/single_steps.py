@@ -19,6 +19,8 @@ from audit.training.models import Model
 
 # A step may differ by the rounding of the parameters themselves: a few units in the last place.
 _ROUNDING = 4 * torch.finfo(torch.float32).eps
+# A training whose parameters are this many times longer than at its start diverges.
+_DIVERGING = 1e3
 
 
 @runtime_checkable
@@ -109,6 +111,7 @@ class SingleSteps:
         self._views: Tensor | None = None
         self.early = self._parameters()
         """Parameters after min(EARLY_STEPS, steps) steps."""
+        self._tame = _DIVERGING * _norm(self.early).clamp(min=1.0)
         self._velocity = torch.zeros_like(self.early)
         sums = torch.zeros(4, dtype=torch.float64, device=self.early.device)
         self._differences, self._moves, self._rounded, self._gradients = sums
@@ -129,7 +132,7 @@ class SingleSteps:
             yield self._views
 
     def relative_difference(self) -> float:
-        """Root of (sum of squared differences / sum of squared steps)."""
+        """Root of (sum of squared differences / of squared steps), until the training diverges."""
         return _root_ratio(self._differences, self._moves)
 
     def precision_difference(self) -> float | None:
@@ -149,8 +152,10 @@ class SingleSteps:
         rounding = _ROUNDING * _norm(after)
         # `max` would drop a NaN; this keeps it, and a NaN is never within the tolerance.
         excess = (difference - rounding).square()
-        # Where both diverge nothing is left to compare; where one of them does, NaN stays.
+        # Where both diverge nothing is left to compare; where one of them does, NaN stays. On the
+        # way there the last steps would outweigh all others in the sums, whatever is wrong.
         ended = ~(torch.isfinite(ours).all() | torch.isfinite(after).all())
+        ended = ended | (_norm(before) > self._tame)
         self._differences += torch.where(ended | (difference <= rounding), 0.0, excess)
         self._moves += torch.where(ended, 0.0, _norm(after - before).square())
         if self._precision != "float32":

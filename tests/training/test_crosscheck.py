@@ -114,6 +114,18 @@ def test_two_sides_that_diverge_alike_are_compared_until_they_do(problem):
     assert check(wild, STANDARD, problem).verdict == "fails"
 
 
+def test_an_engine_without_clipping_is_caught_though_both_sides_diverge(
+    problem, monkeypatch: pytest.MonkeyPatch
+):
+    wild = replace(DP, learning_rate=1000.0, weight_decay=1.0)
+    assert check(wild, wild, problem).verdict == "inconclusive"
+    honest = Ensemble._clip_factors
+    monkeypatch.setattr(Ensemble, "_clip_factors", lambda *given: np.ones_like(honest(*given)))
+    result = check(wild, wild, problem)
+    assert result.verdict == "fails"
+    assert result.single_step_relative_difference > TOLERANCE
+
+
 def scaled_noise(factor: float):
     honest = noise.Noise.draw
     return lambda self: factor * honest(self)
