@@ -34,6 +34,7 @@ _TABLES: dict[str, tuple[str, ...]] = {
     "influence": ("arm", "train_example", "test_example", "influence", "low", "high", "q_value"),
     "subgroups": ("grouping", "kind", "subgroup", "n_train", "n_test", "frequency"),
 }
+_LARGEST = 1e15
 _TEXT = frozenset({"arm", "label", "verdict", "grouping", "kind", "subgroup"})
 
 
@@ -112,6 +113,10 @@ def _read_table(run: Path, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
             raise _unreadable(run, name, f"it has no column {column}")
         if column not in _TEXT and not pd.api.types.is_numeric_dtype(frame[column]):
             raise _unreadable(run, name, f"its column {column} is not numeric")
+    for column in frame.select_dtypes("number"):
+        # What is undefined is NaN; nothing here is infinite, nor are there so many of anything.
+        if (frame[column].abs() > _LARGEST).any():
+            raise _unreadable(run, name, f"its column {column} has a number beyond {_LARGEST:g}")
     return frame
 
 

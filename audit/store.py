@@ -338,6 +338,9 @@ def _load(path: Path, margins: bool) -> Shard:
                 if name not in _BITS:
                     return stored
                 count = int(sizes[_BITS[name]])
+                # NumPy would fill up what is missing: gigabytes, where a file says so.
+                if count < 0 or stored.ndim != 2 or stored.shape[1] != -(-count // 8):
+                    raise ValueError("another number of examples than the file states")
                 return np.unpackbits(stored, axis=1, count=count, bitorder="little").view(bool)
 
             wanted = [*_BITS, *(_MARGINS if margins else ()), *_CANARY_NUMBERS]

@@ -13,6 +13,7 @@ from audit.calibrating import setting_of
 from audit.errors import AuditError, BadInput
 from audit.manifest import read_manifest
 from audit.reporting import write_report
+from audit.results import read_results
 from audit.store import read_json, write_json
 from audit.stored_outputs import read_outputs
 from tests.report.run_directory import write_run
@@ -95,3 +96,18 @@ def test_an_example_that_cannot_be_shown(
     told = capsys.readouterr().err
     assert "that no example can be shown from" in told
     assert len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize("table", ["examples", "influence", "subgroups"])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e300])
+def test_no_figure_is_infinite(run: Path, table: str, value: float) -> None:
+    path = run / "results" / f"{table}.parquet"
+    frame = pd.read_parquet(path)
+    column = frame.select_dtypes("float").columns[0]
+    frame = pd.concat([frame, frame[:1]]) if len(frame) else frame
+    if not len(frame):
+        frame = pd.DataFrame({name: [0.0] for name in frame.columns})
+    frame.loc[frame.index[0], column] = value
+    frame.to_parquet(path)
+    with pytest.raises(BadInput, match=f"{table}.parquet .*column {column} has a number beyond"):
+        read_results(run)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save
 
 from audit import store as store_module
 from audit.errors import AuditError, BadInput
@@ -269,3 +269,21 @@ def test_a_manifest_too_large_is_not_read(tmp_path: Path):
         file.truncate(LARGEST_JSON + 1)
     with pytest.raises(BadInput, match="larger than"):
         read_json(tmp_path / "run.json")
+
+
+@pytest.mark.parametrize("stated", ["0", "-1", "8", "17", "800000000"])
+def test_a_shard_that_states_another_number_of_examples(run: Path, stated: str):
+    path = run / "shards" / "standard" / "0-2.safetensors"
+    arrays = load_file(path)
+    content = save(arrays, metadata={"n": "13", "n_test": "9"})
+    manifest = read_json(run / "run.json")
+    del manifest["shards"]["standard/3-5"]
+
+    def read(content: bytes) -> list[Shard]:
+        path.write_bytes(content)
+        manifest["shards"]["standard/0-2"]["sha256"] = hashlib.sha256(content).hexdigest()
+        return list(read_shards(run, manifest, "standard"))
+
+    assert read(content)[0].membership.shape == (3, 13)
+    with pytest.raises(AuditError, match="cannot be read"):
+        read(save(arrays, metadata={"n": stated, "n_test": "9"}))

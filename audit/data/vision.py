@@ -132,7 +132,12 @@ def pixel_names(shape: tuple[int, ...]) -> tuple[str, ...]:
 
 def _refuse_missing(source: str, about: _ImageSet, root: Path) -> None:
     folder = root / about.folder
-    missing = [file for file in about.files if not (folder / file).is_file()]
+    try:
+        missing = [file for file in about.files if not (folder / file).is_file()]
+    except OSError as error:  # too long a name, a loop of links, no permission
+        raise BadInput(
+            "data-root", str(root), "is not a path that can be opened", "Check it"
+        ) from error
     if missing:
         raise BadInput(
             "data",

@@ -241,3 +241,7 @@ def test_an_image_that_is_no_file(tmp_path: Path) -> None:
     first.unlink()
     os.mkfifo(first)
     assert "is not a file" in _refused(str(root))
+
+
+def test_a_root_that_no_folder_can_be_called() -> None:
+    assert "data-root" in _refused("torchvision:MNIST", data_root=Path("x" * 3000))
