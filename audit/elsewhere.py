@@ -31,14 +31,8 @@ from audit.manifest import (
 from audit.manifest_entries import describe_claim, describe_data
 from audit.missing_cohorts import Listener
 from audit.pipeline import RunOutcome, finish
-from audit.store import (
-    RESTORED,
-    SCHEMA_VERSION,
-    RunDirectory,
-    Shard,
-    check_out,
-    restore_manifest,
-)
+from audit.shards import SCHEMA_VERSION, Shard
+from audit.store import RESTORED, RunDirectory, check_out, restore_manifest
 
 _UNSEEN = "trained elsewhere; not seen by this tool"
 _SHARD_CELLS = 2**24

@@ -13,7 +13,8 @@ from audit import provenance
 from audit.config import RunConfig, identity
 from audit.data.dataset import Dataset
 from audit.errors import BadInput
-from audit.store import SCHEMA_VERSION, check_plain, read_json, shard_path
+from audit.shards import SCHEMA_VERSION, shard_path
+from audit.store import check_plain, read_json
 
 # What this program reads, and of which type; "*" stands for any key, "?" ends one that may be
 # absent. Run directories travel between people: nothing in them is believed before it is looked at.

@@ -13,7 +13,7 @@ from audit.inclusion import ADJACENCY
 from audit.plan import Plan
 from audit.plan_canaries import PlannedCanaries
 from audit.planned_arm import PlannedArm
-from audit.store import SCHEMA_VERSION
+from audit.shards import SCHEMA_VERSION
 from audit.training.arms import Arm, LearnerArm
 from audit.training.executors import cores
 from audit.training.imported import source_digest

@@ -11,7 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 from audit.data.dataset import Dataset
 from audit.plan import Plan
 from audit.plan_canaries import PlannedCanaries
-from audit.store import RunDirectory, Shard
+from audit.shards import Shard
+from audit.store import RunDirectory
 from audit.training import draws
 from audit.training.cohort_task import CanaryOutput, CohortOutput, CohortTask, TrainingData
 from audit.training.executors import DataFiles, cores, run_local

@@ -10,7 +10,7 @@ import numpy as np
 
 from audit.analysis import ArmOutputs, CanaryOutputs
 from audit.errors import AuditError, BadInput
-from audit.store import Damaged, Shard, models_listed, read_shards
+from audit.shards import Damaged, Shard, models_listed, read_shards
 
 _MOST_COPIES = 1000
 

@@ -25,7 +25,8 @@ from audit.report.words import Json
 from audit.reporting import report_inputs
 from audit.results import Results, calibration_file, differing_results
 from audit.reviewed import read_report
-from audit.store import Damaged, damaged_shards, read_json
+from audit.shards import Damaged, damaged_shards
+from audit.store import read_json
 from audit.stored_labels import labels_digest, read_labels
 from audit.stored_outputs import read_outputs
 from audit.verifying_manifest import ACCOUNTED, Check, manifest_checks

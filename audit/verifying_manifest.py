@@ -18,7 +18,7 @@ import numpy as np
 from audit.accounting import privacy_curve, swap_curve
 from audit.errors import AuditError
 from audit.inclusion import membership, neighbour_guarantee
-from audit.store import read_shards
+from audit.shards import read_shards
 
 # Accountants of other versions differ by what their grids leave open.
 ACCOUNTED = 1e-3

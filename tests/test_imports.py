@@ -39,6 +39,7 @@ FLOORS = {
 ROOM_OF = {
     "attesting": "pipeline",
     "results": "store",
+    "shards": "store",
     "manifest_entries": "manifest",
     "missing_cohorts": "pipeline",
     "wanted": "detectable",

@@ -16,15 +16,13 @@ from safetensors.numpy import load_file, save
 from audit import store as store_module
 from audit.errors import AuditError, BadInput
 from audit.manifest import read_manifest
+from audit.shards import Shard, read_shards, shard_path
 from audit.store import (
     LARGEST_JSON,
     RunDirectory,
-    Shard,
     check_plain,
     newest_run,
     read_json,
-    read_shards,
-    shard_path,
     write_bytes,
     write_json,
 )

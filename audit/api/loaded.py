@@ -19,7 +19,8 @@ from audit.data.names import did_you_mean
 from audit.errors import BadInput
 from audit.manifest import read_manifest
 from audit.results import Results, read_results
-from audit.store import newest_run, read_shards
+from audit.shards import read_shards
+from audit.store import newest_run
 
 _ESTIMATE = frozenset({"value", "low", "high", "n"})
 

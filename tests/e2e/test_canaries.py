@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from audit.manifest import read_manifest
-from audit.store import read_shards
+from audit.shards import read_shards
 from tests.e2e.conftest import assert_refused, audit
 
 SMALL = ("--models", "20")

@@ -89,7 +89,11 @@ def test_pairs_are_those_of_the_naive_rules(models, n, n_test, fdr, block, seed)
         inside, right = membership[:, i], test_correct[:, j]
         both = int((inside & right).sum())
         p[i, j] = stats.hypergeom.sf(both - 1, models, right.sum(), inside.sum())
-    q = p if p.size == 0 else multipletests(p.ravel(), method="fdr_bh")[1].reshape(p.shape)
+    q = (
+        p
+        if p.size == 0
+        else np.asarray(multipletests(p.ravel(), method="fdr_bh")[1]).reshape(p.shape)
+    )
     expected = {(int(i), int(j)) for i, j in zip(*np.nonzero(cut & (q <= fdr)), strict=True)}
     # On the edge of the FDR the last bit decides.
     edge = {(int(i), int(j)) for i, j in zip(*np.nonzero(abs(q - fdr) < 1e-9), strict=True)}
