@@ -65,7 +65,7 @@ def warm() -> None:
 
 def run(case: Case, box: Path) -> Outcome:
     """Give ``case`` to the command line in ``box/case``."""
-    before = _seen(box)
+    before, own = _seen(box), _resident_bytes()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         pid = os.fork()
         if pid == 0:
@@ -77,7 +77,6 @@ def run(case: Case, box: Path) -> Outcome:
             texts.append(stream.read(1 << 20).decode("utf-8", errors="replace"))
     after = _seen(box)
     changed = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return Outcome(
         code=os.waitstatus_to_exitcode(status),
         signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
@@ -85,7 +84,8 @@ def run(case: Case, box: Path) -> Outcome:
         err=texts[1],
         changed=tuple(changed),
         executed=(box / CANARY).exists(),
-        megabytes=max(0, usage.ru_maxrss - own) / 1024,
+        # A forked process begins with what its parent has at that moment.
+        megabytes=max(0, (usage.ru_maxrss << 10) - own) / 2**20,
     )
 
 
@@ -114,6 +114,10 @@ def _child(case: Case, box: Path, out: int, err: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def _data_bytes() -> int:
