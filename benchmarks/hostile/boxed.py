@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import mmap
 import os
 import re
 import resource
@@ -36,7 +37,7 @@ _MODULES = (
 @dataclass(frozen=True)
 class Outcome:
     """How a command ended. ``changed``: files beside or in its folder that are new, gone or others;
-    ``megabytes``: memory at most, beyond that of the process it was forked from."""
+    ``megabytes``: memory at most, beyond what it began with."""
 
     code: int
     signal: int
@@ -65,10 +66,12 @@ def warm() -> None:
 
 def run(case: Case, box: Path) -> Outcome:
     """Give ``case`` to the command line in ``box/case``."""
-    before, own = _seen(box), _resident_bytes()
+    before, began = _seen(box), mmap.mmap(-1, 8)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         pid = os.fork()
         if pid == 0:
+            # Of its parent's memory a forked process has only what is not read from files again.
+            began[:] = _resident_bytes().to_bytes(8, "little")
             _child(case, box, out.fileno(), err.fileno())
         _, status, usage = os.wait4(pid, 0)
         texts = []
@@ -84,8 +87,7 @@ def run(case: Case, box: Path) -> Outcome:
         err=texts[1],
         changed=tuple(changed),
         executed=(box / CANARY).exists(),
-        # A forked process begins with what its parent has at that moment.
-        megabytes=max(0, (usage.ru_maxrss << 10) - own) / 2**20,
+        megabytes=((usage.ru_maxrss << 10) - int.from_bytes(began[:], "little")) / 2**20,
     )
 
 
