@@ -100,7 +100,7 @@ def main() -> None:
     every: list[Seen] = []
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        print("| door | refused | harmless | tracebacks | hung | other faults | MB at most |")
+        print("| door | hostile | harmless | tracebacks | hung | other faults | MB at most |")
         print("|---|---|---|---|---|---|---|")
         for name, seen in study(given.cases, given.seed, kinds, Path(folder)):
             every.append(seen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import mmap
 import os
 import re
 import resource
@@ -36,7 +37,7 @@ _MODULES = (
 @dataclass(frozen=True)
 class Outcome:
     """How a command ended. ``changed``: files beside or in its folder that are new, gone or others;
-    ``megabytes``: memory at most, beyond that of the process it was forked from."""
+    ``megabytes``: memory at most, beyond what it began with."""
 
     code: int
     signal: int
@@ -65,10 +66,12 @@ def warm() -> None:
 
 def run(case: Case, box: Path) -> Outcome:
     """Give ``case`` to the command line in ``box/case``."""
-    before = _seen(box)
+    before, began = _seen(box), mmap.mmap(-1, 8)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         pid = os.fork()
         if pid == 0:
+            # Of its parent's memory a forked process has only what is not read from files again.
+            began[:] = _resident_bytes().to_bytes(8, "little")
             _child(case, box, out.fileno(), err.fileno())
         _, status, usage = os.wait4(pid, 0)
         texts = []
@@ -77,7 +80,6 @@ def run(case: Case, box: Path) -> Outcome:
             texts.append(stream.read(1 << 20).decode("utf-8", errors="replace"))
     after = _seen(box)
     changed = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return Outcome(
         code=os.waitstatus_to_exitcode(status),
         signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
@@ -85,7 +87,7 @@ def run(case: Case, box: Path) -> Outcome:
         err=texts[1],
         changed=tuple(changed),
         executed=(box / CANARY).exists(),
-        megabytes=max(0, usage.ru_maxrss - own) / 1024,
+        megabytes=((usage.ru_maxrss << 10) - int.from_bytes(began[:], "little")) / 2**20,
     )
 
 
@@ -114,6 +116,10 @@ def _child(case: Case, box: Path, out: int, err: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def _data_bytes() -> int:
