@@ -17,7 +17,7 @@ LINE = "audit: loading data …\naudit: data = 'x.csv': is empty. Use another.\n
 
 def test_no_hostile_input_gets_more_than_one_line() -> None:
     """In a process of its own: it forks, which no process with threads should."""
-    command = [sys.executable, "-m", "benchmarks.hostile", "--cases", "240", "--seed", "1"]
+    command = [sys.executable, "-m", "benchmarks.hostile", "--cases", "200", "--seed", "1"]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False
     )
