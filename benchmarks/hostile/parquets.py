@@ -77,7 +77,7 @@ def _rows_bomb(width: int) -> bytes:
 
 
 def text_bomb(bench: Bench) -> Case:
-    """A dictionary with one long text, in every row: terabytes of text in kilobytes."""
+    """A dictionary with one long text, in every row: tens of gigabytes of text in kilobytes."""
     n, long = bench.int(5_000, 9_000), bench.int(2_000_000, 4_000_000)
     word = pa.array([bench.pick("xyz") * long, "b"])
     codes = pa.array(np.zeros(n, dtype=np.int32))
