@@ -28,9 +28,10 @@ from audit.training.ray_address import refuse_unreachable
 from audit.training.ray_errors import first_line, plain_errors
 from audit.training.ray_watch import Arithmetics, Watch
 from audit.training.ray_worker import Program, train_on_worker
-from audit.training.shared_folder import SharedFolder, forget, is_on_this_machine
+from audit.training.shared_folder import SharedFolder, copies_of, forget, is_on_this_machine
 
 _POLL_SECONDS = 0.5
+_CLEANING_SECONDS = 120
 # Read when a worker starts, before it imports NumPy. A sum split between threads would not be the
 # same on each run, and each core has a worker of its own.
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -80,16 +81,32 @@ class RayCluster:
     def task(self, function: Callable[..., Any], device: str) -> Any:
         gpus = {"num_gpus": 1} if device == "cuda" else {}
         return self.ray.remote(function).options(
-            num_cpus=1,
-            max_retries=ray_errors.RETRIES,
-            runtime_env={"env_vars": _environment()},
-            **gpus,
+            num_cpus=1, max_retries=ray_errors.RETRIES, runtime_env=_environment(), **gpus
         )
 
+    def on_each_node(self, function: Callable[..., Any], *arguments: Any) -> dict[Any, str]:
+        """Have every node call ``function(*arguments)``; Ray's reference → the node's address.
 
-def _environment() -> dict[str, str]:
+        In the environment of the tasks: a worker that has trained is there, and imports nothing.
+        """
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        called = {}
+        for node in self.ray.nodes():
+            if node["Alive"]:
+                there = self.ray.remote(function).options(
+                    num_cpus=0,
+                    max_retries=0,
+                    runtime_env=_environment(),
+                    scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
+                )
+                called[there.remote(*arguments)] = node["NodeManagerAddress"]
+        return called
+
+
+def _environment() -> dict[str, dict[str, str]]:
     given = {name: os.environ[name] for name in _ARITHMETIC if name in os.environ}
-    return {**dict.fromkeys(_ONE_THREAD, "1"), **given}
+    return {"env_vars": {**dict.fromkeys(_ONE_THREAD, "1"), **given}}
 
 
 @contextmanager
@@ -290,27 +307,32 @@ def _folder(
     finally:
         try:
             if not is_on_this_machine(folder.url):
-                _forget(cluster.ray, folder.url)
+                _forget(cluster, folder.url, say)
         finally:
             folder.remove(say)
 
 
-def _forget(ray: Any, url: str) -> None:
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+def _forget(cluster: RayCluster, url: str, say: Callable[[str], None]) -> None:
+    """Remove the copies on all nodes; ``say`` is told in a line where that is not known to be done.
 
-    cleaning = [
-        ray.remote(forget)
-        .options(
-            num_cpus=0,
-            max_retries=0,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
+    The cohorts are trained by then: what is left behind must not cost the run its end.
+    """
+    cleaning = cluster.on_each_node(forget, url)
+    # A node without a worker starts one: half a minute where the cores are taken.
+    done, late = cluster.ray.wait(
+        list(cleaning), num_returns=len(cleaning), timeout=_CLEANING_SECONDS
+    )
+    left = [cleaning[reference] for reference in late]
+    for reference in done:
+        try:
+            cluster.ray.get(reference)
+        except Exception:  # the node was lost meanwhile, or its folder cannot be removed
+            left.append(cleaning[reference])
+    if left:
+        say(
+            f"copies of the training data may be left on {', '.join(sorted(left))}: "
+            f"remove {copies_of(url)} there by hand"
         )
-        .remote(url)
-        for node in ray.nodes()
-        if node["Alive"]
-    ]
-    # A node that is lost meanwhile has taken its copy along, or keeps it in its temporary folder.
-    ray.wait(cleaning, num_returns=len(cleaning), timeout=30)
 
 
 def _place(device: str) -> str:

@@ -30,7 +30,7 @@ class Watch:
         ).remote()  # fmt: skip
         self._asked: Any = None
         self._fractions: dict[str, float] = {}
-        self._starts: dict[str, int] = {}
+        self._starts: dict[str, set[str]] = {}
         self._nodes: set[str] = set()
         self._looked = -math.inf
 
@@ -63,13 +63,15 @@ class Watch:
             )
         self._nodes = alive
 
-    def _note_starts(self, starts: dict[str, int]) -> None:
-        for key, count in starts.items():
-            if count > max(1, self._starts.get(key, 0)):
+    def _note_starts(self, starts: dict[str, set[str]]) -> None:
+        for key, found in starts.items():
+            known = self._starts.setdefault(key, set())
+            before = len(known)
+            known |= found
+            if len(known) > max(1, before):
                 self._say(f"a worker was lost: {key} is trained again by another")
-            if count > 1 + ray_errors.RETRIES:
+            if len(known) > 1 + ray_errors.RETRIES:
                 raise ray_errors.lost(key)
-        self._starts = starts
 
 
 class Arithmetics:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import time
 from collections.abc import Callable
@@ -91,7 +92,7 @@ def train_on_worker(
     shared: str | None,
 ) -> CohortOutput | Left:
     """Train a cohort; its output comes back, or is left in the folder ``shared``."""
-    progress.started.remote(task.key)
+    progress.started.remote(task.key, secrets.token_hex(8))
     refuse_other_program(expected)
     opened = data.open() if isinstance(data, SharedData) else data
     with one_thread():

@@ -7,6 +7,8 @@ safetensors, never pickle, and whoever reads one compares its SHA-256 with what 
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import io
 import os
@@ -15,7 +17,6 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -162,8 +163,13 @@ def leave(output: CohortOutput, key: str, url: str) -> Left:
 
 
 def forget(url: str) -> None:
-    """Remove this node's copies of the arrays in ``url``."""
-    shutil.rmtree(_cache(url), ignore_errors=True)
+    """Remove this node's copies of the arrays in ``url``, where it has any.
+
+    Raises:
+        OSError: they cannot be removed.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(copies_of(url))
 
 
 def is_on_this_machine(url: str) -> bool:
@@ -205,7 +211,7 @@ class _Hashing(io.RawIOBase):
         return self._file.write(data)
 
 
-@cache
+@functools.cache
 def _verify(file: Path, digest: str) -> None:
     """Compare a file with what was written, once per worker; ValueError where it is another."""
     with file.open("rb") as opened:
@@ -215,7 +221,7 @@ def _verify(file: Path, digest: str) -> None:
 
 def _kept(system: Any, file: str, url: str, digest: str) -> Path:
     """This node's copy of ``file``: fetched by the first of its workers that needs it."""
-    folder = _cache(url)
+    folder = copies_of(url)
     folder.mkdir(mode=0o700, exist_ok=True)
     here = folder / Path(file).name
     with FileLock(folder / ".lock"):
@@ -227,8 +233,11 @@ def _kept(system: Any, file: str, url: str, digest: str) -> Path:
     return here
 
 
-def _cache(url: str) -> Path:
-    """Named by the run's random token, so nobody else can have made it before."""
+def copies_of(url: str) -> Path:
+    """Where a node keeps its copies of the arrays in ``url``.
+
+    Named by the run's random token, so nobody else can have made it before.
+    """
     return Path(tempfile.gettempdir()) / f"{url.rpartition('/')[2]}.copies"
 
 

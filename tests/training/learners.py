@@ -9,11 +9,13 @@ import os
 import random
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+import psutil
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
@@ -127,6 +129,13 @@ def writes(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Predict:
 
 def fitted_tree(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> DecisionTreeClassifier:
     return DecisionTreeClassifier(random_state=int(rng.integers(99))).fit(x, y)
+
+
+def patient(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Predict:
+    """A tree that takes seconds on a cluster: time for all nodes to have one, and for the test."""
+    if psutil.Process().cmdline()[0].startswith("ray::"):
+        time.sleep(6)
+    return fitted_tree(x, y, rng).predict
 
 
 def returning(answer: Callable[[int], object]) -> Callable[..., Predict]:

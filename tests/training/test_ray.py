@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
 import tempfile
@@ -139,14 +140,10 @@ def assert_same(ours: dict[str, CohortOutput], theirs: dict[str, CohortOutput]) 
 
 
 def test_a_node_is_killed_and_the_outputs_are_the_same(nodes: Any, ray: RayCluster) -> None:
-    tasks, data = study(models=6, standard={"epochs": 60}, dp={"epochs": 20})
-    # Each node's worker imports this program first: seconds in which others could do it all.
-    there(ray, *study(models=2))
-    seen: list[dict[str, float]] = []
+    tasks, data = study(models=7, model=f"{PATH}patient", standard=None, dp=None)
     said: list[str] = []
 
     def on_progress(running: dict[str, float]) -> None:
-        seen.append(running)
         last = nodes.list_all_nodes()[-1]
         # A core each, so with three cohorts that have said they began, each node has one.
         if len(nodes.list_all_nodes()) == 3 and len(running) == 3 and is_training(last):
@@ -157,9 +154,15 @@ def test_a_node_is_killed_and_the_outputs_are_the_same(nodes: Any, ray: RayClust
     lost = [line for line in said if line.startswith("a worker was lost")]
     assert len(lost) == 1, said
     assert "1 of 3 nodes left the cluster: others train what they had" in said
-    assert any(0 < fraction < 1 for running in seen for fraction in running.values())
     assert_same(here(tasks, data), theirs)
     assert {output.notes["trained_on"]["executor"] for output in theirs.values()} == {"ray"}
+
+
+def test_it_is_told_how_far_cohorts_are(ray: RayCluster) -> None:
+    tasks, data = study(models=1, standard={"epochs": 800})
+    seen: list[dict[str, float]] = []
+    there(ray, tasks[:1], data, seen.append)
+    assert any(0 < fraction < 1 for running in seen for fraction in running.values())
 
 
 @pytest.mark.parametrize("kind", ["gradient", "mislabeled"])
@@ -203,6 +206,24 @@ def test_a_remote_folder_is_copied_to_each_node(ray: RayCluster, tmp_path: Path)
     assert modes == {0o700}
     assert not copies[0].parent.exists()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_copies_that_may_be_left_on_a_node_are_said(
+    ray: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    def refused(url: str) -> None:
+        raise PermissionError(url)
+
+    monkeypatch.setattr(ray_executor, "forget", refused)
+    tasks, data = study(models=1)
+    outputs = there(sharing(ray, f"elsewhere://{tmp_path}"), tasks, data, say=said.append)
+    assert len(outputs) == len(tasks)
+    (line,) = [line for line in said if "may be left" in line]
+    left = Path(line.split("remove ")[1].split(" there")[0])
+    assert left.is_dir()
+    shutil.rmtree(left)
 
 
 def test_a_changed_file_in_a_shared_folder_is_refused(tmp_path: Path) -> None:
