@@ -24,6 +24,7 @@ from audit.cli_options import Clusters, DataRoot, Label, Seed, Subgroups, TestFr
 from audit.cli_plan import plan
 from audit.cli_report import report
 from audit.cli_run import run
+from audit.cli_theory import theory
 from audit.errors import (
     EXIT_BAD_INPUT,
     EXIT_INTERNAL,
@@ -106,6 +107,7 @@ def show(
 app.command()(estimate)
 app.command()(check)
 app.command()(diff)
+app.command()(theory)
 
 
 @data_app.command("list")

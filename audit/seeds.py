@@ -31,6 +31,7 @@ class Purpose(IntEnum):
     CANARY_DIRECTIONS = 15
     CANARY_EXAMPLES = 16
     CALIBRATION = 18
+    LONG_TAIL = 19
 
 
 def generator(root: int, purpose: Purpose, *key: int | str) -> np.random.Generator:

@@ -68,12 +68,15 @@ ROOM_OF = {
     "cli_report": "cli",
     "cli_run": "cli",
     "cli_study": "cli",
+    "cli_theory": "cli",
     "console_calibration": "console",
     "console_check": "console",
     "console_diff": "console",
     "console_plan": "console",
+    "console_theory": "console",
     "console_verification": "console",
     "planning": "pipeline",
+    "theory": "pipeline",
     "trial_cost": "pipeline",
 }
 

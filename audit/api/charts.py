@@ -7,8 +7,6 @@ the data are text in it, whatever they say. Vega-Lite's own notebook output woul
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,23 +47,17 @@ class Chart:
     @cached_property
     def svg(self) -> str:
         """The chart as an SVG file: white ground, no script, nothing loaded."""
-        from audit.report.charts import draw
+        from audit.report.charts import picture
 
-        facts = {
-            "kind": self.kind,
-            "title": self.title,
-            "description": self.description,
-            "data": self.data,
-            "colour": self.colour,
-        }
-        # A notebook is one page: ids must differ between charts, of other runs too.
-        text = json.dumps(facts, sort_keys=True)
-        drawn = draw({**facts, "id": f"audit-{hashlib.sha256(text.encode()).hexdigest()[:12]}"})
-        head = (
-            '<svg xmlns="http://www.w3.org/2000/svg" '
-            f'font-family="{_FONT}" style="background:{_GROUND}" '
+        return picture(
+            {
+                "kind": self.kind,
+                "title": self.title,
+                "description": self.description,
+                "data": self.data,
+                "colour": self.colour,
+            }
         )
-        return head + drawn.removeprefix("<svg ")
 
     def _repr_html_(self) -> str:
         return str(

@@ -36,12 +36,17 @@ class LongTail:
     price: float
 
 
-def tau(frequencies: Float[np.ndarray, " groups"], n: int, seen: int = 1) -> float:
+def tau(
+    frequencies: Float[np.ndarray, " groups"],
+    n: int,
+    seen: int = 1,
+    weights: Float[np.ndarray, " groups"] | None = None,
+) -> float:
     """Expected frequency of a point that occurs ``seen`` times in ``n`` draws (Feldman 2020, §2.3).
 
-    τ_ℓ = E[α^{ℓ+1}(1−α)^{n−ℓ}] / E[α^ℓ(1−α)^{n−ℓ}] over the marginal of a point's frequency α,
-    here uniform over ``frequencies``, which must be shares in (0, 1]. NaN if no frequency could
-    have been seen so.
+    τ_ℓ = E[α^{ℓ+1}(1−α)^{n−ℓ}] / E[α^ℓ(1−α)^{n−ℓ}] over the marginal of a point's frequency α:
+    ``frequencies``, shares in (0, 1], in proportion to ``weights`` (uniform without). NaN if no
+    frequency could have been seen so.
 
     Raises:
         ValueError: a frequency outside (0, 1], or not 0 ≤ ``seen`` ≤ ``n``.
@@ -50,14 +55,23 @@ def tau(frequencies: Float[np.ndarray, " groups"], n: int, seen: int = 1) -> flo
     top = weight.max(initial=-math.inf)
     if top == -math.inf:
         return math.nan
-    relative = np.exp(weight - top)
+    relative = np.exp(weight - top) * (1.0 if weights is None else weights)
     return float((relative * frequencies).sum() / relative.sum())
 
 
-def expected_seen(frequencies: Float[np.ndarray, " groups"], n: int, seen: int) -> float:
-    """Expected number of points that occur ``seen`` times in ``n`` draws with ``frequencies``."""
+def expected_seen(
+    frequencies: Float[np.ndarray, " groups"],
+    n: int,
+    seen: int,
+    weights: Float[np.ndarray, " groups"] | None = None,
+) -> float:
+    """Expected number of points that occur ``seen`` times in ``n`` draws with ``frequencies``.
+
+    With ``weights`` each counts as so many points.
+    """
     choose = math.lgamma(n + 1) - math.lgamma(seen + 1) - math.lgamma(n - seen + 1)
-    return float(np.exp(_log_weight(frequencies, n, seen) + choose).sum())
+    chance = np.exp(_log_weight(frequencies, n, seen) + choose)
+    return float((chance if weights is None else chance * weights).sum())
 
 
 def unseen_mass(frequencies: Float[np.ndarray, " groups"], n: int) -> float:

@@ -22,7 +22,7 @@ LOSS = "accuracy loss (points)"
 SYMBOLS = ("circle", "diamond", "square", "triangle-up")
 DASHES = ((1, 0), (8, 3), (4, 4), (10, 3, 2, 3), (2, 2))
 # Liberation Sans has Arial's metrics and is what vl-convert measures with where Arial is absent.
-_FONT = "Arial, 'Liberation Sans', sans-serif"
+FONT = "Arial, 'Liberation Sans', sans-serif"
 # How many intervals of ten a window may cut at either end.
 _CUT = 0.1
 
@@ -32,17 +32,17 @@ def theme() -> Json:
     axis = {
         "labelColor": MUTED, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 12,
         "titleFontWeight": "normal", "gridColor": GRID, "domainColor": MUTED, "tickColor": MUTED,
-        "labelFont": _FONT, "titleFont": _FONT, "tickSize": 4, "titlePadding": 6,
+        "labelFont": FONT, "titleFont": FONT, "tickSize": 4, "titlePadding": 6,
     }  # fmt: skip
     legend = {
         "labelColor": MUTED, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 11,
-        "titleFontWeight": "normal", "orient": "bottom", "labelFont": _FONT, "titleFont": _FONT,
+        "titleFontWeight": "normal", "orient": "bottom", "labelFont": FONT, "titleFont": FONT,
         "rowPadding": 3, "offset": 10, "symbolOpacity": 1, "labelLimit": 300,
         "layout": {"bottom": {"direction": "vertical", "anchor": "start", "margin": 6}},
     }  # fmt: skip
     return {
         "axis": axis, "legend": legend, "view": {"stroke": None}, "background": "transparent",
-        "text": {"font": _FONT, "fontSize": 11, "color": INK}, "font": _FONT, "aria": False,
+        "text": {"font": FONT, "fontSize": 11, "color": INK}, "font": FONT, "aria": False,
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ on colour alone (shape, size, dash and label repeat it).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -14,9 +15,16 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from audit.report import charts_attacks, charts_examples, charts_frontier, charts_subgroups
+from audit.report import (
+    charts_attacks,
+    charts_examples,
+    charts_frontier,
+    charts_longtail,
+    charts_subgroups,
+)
 from audit.report.address_space import require_addresses
-from audit.report.chart_parts import theme
+from audit.report.chart_parts import FONT, theme
+from audit.report.colours import PAPER
 from audit.report.svg import inline_svg
 from audit.report.words import Json
 
@@ -34,6 +42,7 @@ _KINDS: dict[str, Callable[[Json, str], alt.LayerChart]] = {
     "forest": charts_subgroups.forest,
     "exposure": charts_subgroups.exposure,
     "frontier": charts_frontier.frontier,
+    "longtail": charts_longtail.longtail,
 }
 
 
@@ -66,6 +75,19 @@ def draw(chart: Json) -> str:
         title=chart["title"],
         description=chart["description"],
     )
+
+
+def picture(chart: Json) -> str:
+    """A chart as an SVG file of its own: white ground, no script, nothing loaded.
+
+    Ids are taken from what is drawn: many may stand in one page, a notebook.
+    """
+    text = json.dumps(chart, sort_keys=True)
+    drawn = draw({**chart, "id": f"audit-{hashlib.sha256(text.encode()).hexdigest()[:12]}"})
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" font-family="{FONT}" style="background:{PAPER}" '
+    )
+    return head + drawn.removeprefix("<svg ")
 
 
 def _share_rows(spec: Json) -> None:

@@ -1,0 +1,1 @@
+"""The papers' experiments made again: each prints published against measured."""
