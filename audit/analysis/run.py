@@ -59,7 +59,7 @@ def analyse(
         "trends": groups.trends,
         "disparity": groups.disparity,
         "fairlearn": groups.rates,
-        "longtail": predict(data),
+        "longtail": predict(data, arms),
         "power": run_power(arms, judged_by, data, outputs, coins),
         "calibration": run_calibration(
             summaries,

@@ -41,7 +41,7 @@ def longtail_section(
         )
     ]
     if entries:
-        blocks += [_counts(entries), text(*(_reading(e) for e in entries))]
+        blocks += [_counts(entries), text(*(_reading(e, run) for e in entries))]
     return section("longtail", TITLE, [*blocks, _beside(run, summary, entries)])
 
 
@@ -97,7 +97,7 @@ def _tau(entry: Mapping[str, Any]) -> str:
     return "not estimable" if tau is None else general(tau * entry["n"], 3)
 
 
-def _reading(entry: Mapping[str, Any]) -> str:
+def _reading(entry: Mapping[str, Any], run: Mapping[str, Any]) -> str:
     grouping = f"“{name(entry['grouping'])}”"
     if not entry["singletons"]:
         return (
@@ -110,6 +110,12 @@ def _reading(entry: Mapping[str, Any]) -> str:
     return (
         f"By {grouping} {count(entry['singletons'])} {once} once; leaving them unfitted is "
         f"predicted to cost at least {points(entry['price'], 2)} of accuracy."
+        + "".join(
+            f" The claim of {arm_words(limit['arm'], run)} lets an example that would else be "
+            f"guessed be memorized by {general(limit['memorization'])} at most, so that at least "
+            f"{points(limit['price'], 2)} are lost."
+            for limit in entry.get("limited") or []
+        )
     )
 
 
@@ -132,12 +138,23 @@ def _beside(run: Mapping[str, Any], summary: Mapping[str, Any], entries: Sequenc
         [f"Predicted price, by “{name(e['grouping'])}”", points(e["price"], 2), count(e["n"])]
         for e in entries
     ]
+    rows += [
+        [
+            f"Predicted price at what {arm_words(limit['arm'], run)} allows, by "
+            f"“{name(e['grouping'])}”",
+            points(limit["price"], 2),
+            count(e["n"]),
+        ]
+        for e in entries
+        for limit in e.get("limited") or []
+    ]
     return table(
         "Predicted and measured",
         [("Quantity", TEXT), ("Value (95 % interval)", NUMBER), ("n", NUMBER)],
         rows,
         "The prediction bounds from below what is lost by fitting no singleton, whatever the "
-        "reason; the measured loss has other causes too (noise and clipping on common examples). "
+        "reason, and by memorizing none further than a claim allows; the measured loss has other "
+        "causes too (noise and clipping on common examples). "
         "They need not agree, and a measured loss above the prediction contradicts nothing. n: "
         "models for what was measured, training examples for what is predicted.",
     )

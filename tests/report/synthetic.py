@@ -320,6 +320,7 @@ def _longtail(grouping: str) -> dict[str, Any]:
         "grouping": grouping, "kind": "class", "classes": 10, "n": 1297, "groups": 50,
         "smallest": 1 if once else 4, "singletons": once, "weight_near_1_over_n": 0.004,
         "unseen_mass": once / 1297, "tau": 4e-4, "price": once * 3.6e-4,
+        "limited": [{"arm": "dp-2", "memorization": 0.31, "price": once * 2.36e-4}],
     }  # fmt: skip
 
 

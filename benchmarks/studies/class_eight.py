@@ -1,0 +1,190 @@
+"""Accuracy on MNIST's class 8 when it is rare, with and without DP (Bagdasaryan & Shmatikov 2019).
+
+    python -m benchmarks.studies.class_eight --data-root data --out class-eight [--device cuda]
+
+Class 8 of the training set is cut to m examples; all else stays. At each m, ``--models`` models of
+each arm train on the whole of what is left, with the published constants: minibatch 256 (expected,
+Poisson), 60 epochs, clip norm 1, noise multiplier .8. The learning rates are ours. Finished cohorts
+are kept in ``--out``: the same command goes on where it was, and prints the table of what is there.
+
+Published values are read off a poster, to about 2 points. The loss of model k is paired: both arms
+start it from the same weights. Page's test holds the losses against the order "rarer loses more".
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+
+from audit.training.arms import Arm
+from audit.training.engines import train_ensemble
+from audit.training.evaluation import evaluate_cohort
+from audit.training.models import Model, make_model
+from benchmarks.gpu_study import Problem, read_mnist
+
+RARE = 8
+BATCH, EPOCHS, CLIP, NOISE = 256, 60, 1.0, 0.8
+# m → accuracy on class 8 without DP and with it, in percent.
+PUBLISHED = {
+    50: (77, 0), 100: (88, 20), 500: (94, 75), 1_000: (97, 84), 2_500: (98, 92), 5_000: (99, 97),
+}  # fmt: skip
+ARMS = ("standard", "dp")
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the command line decides."""
+
+    model: Model
+    learning_rate: dict[str, float]
+    momentum: float
+    epochs: float
+    device: torch.device
+
+
+def cut(problem: Problem, m: int) -> tuple[np.ndarray, np.ndarray]:
+    """The training set with ``m`` examples of the rare class, the same for all arms."""
+    rare = np.flatnonzero(problem.y_train == RARE)
+    kept = np.random.default_rng((SEED, m)).choice(rare, m, replace=False)
+    rows = np.sort(np.concatenate([np.flatnonzero(problem.y_train != RARE), kept]))
+    return problem.x_train[rows], problem.y_train[rows]
+
+
+def arm_of(kind: str, n: int, setting: Setting) -> Arm:
+    """The published constants: q = 256/n, T = 60 n/256."""
+    private = kind == "dp"
+    return Arm(
+        name="dp-z0.8" if private else "standard",
+        sample_rate=BATCH / n,
+        steps=max(1, round(setting.epochs * n / BATCH)),
+        expected_batch_size=float(BATCH),
+        learning_rate=setting.learning_rate[kind],
+        momentum=setting.momentum,
+        weight_decay=0.0,
+        clip_norm=CLIP if private else None,
+        noise_multiplier=NOISE if private else None,
+    )
+
+
+def train(problem: Problem, m: int, kind: str, models: range, setting: Setting) -> dict[str, Any]:
+    """A cohort's accuracies on the rare class and on all test examples, one per model."""
+    x, y = cut(problem, m)
+    arm = arm_of(kind, len(x), setting)
+    model, device = setting.model, setting.device
+    start = time.perf_counter()
+    inputs = model.prepare(x, device), torch.from_numpy(y).to(device)
+    everyone = np.ones((len(models), len(x)), dtype=bool)
+    theta = train_ensemble(model, arm, *inputs, everyone, models, seed=SEED)
+    test = model.prepare(problem.x_test, device), torch.from_numpy(problem.y_test).to(device)
+    correct = evaluate_cohort(model, theta, *test).correct
+    finite = torch.isfinite(theta).all(dim=1).cpu().numpy()
+    return {
+        "m": m, "arm": kind, "first": models[0], "models": len(models),
+        "q": arm.sample_rate, "steps": arm.steps, "learning_rate": arm.learning_rate,
+        "rare": correct[:, problem.y_test == RARE].mean(axis=1).tolist(),
+        "all": correct.mean(axis=1).tolist(),
+        "diverged": int((~finite).sum()), "seconds": time.perf_counter() - start,
+    }  # fmt: skip
+
+
+def gather(out: Path) -> dict[tuple[int, str], dict[str, np.ndarray]]:
+    """What is finished: (m, arm) → accuracies in the order of models."""
+    found: dict[tuple[int, str], list[dict]] = {}
+    for path in sorted(out.glob("*.json")):
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        found.setdefault((entry["m"], entry["arm"]), []).append(entry)
+    return {
+        key: {
+            what: np.concatenate([e[what] for e in sorted(entries, key=lambda e: e["first"])])
+            for what in ("rare", "all")
+        }
+        for key, entries in found.items()
+    }
+
+
+def interval(values: np.ndarray) -> str:
+    """Mean in percent with its 95 % interval over models."""
+    mean, n = 100 * values.mean(), len(values)
+    half = 100 * stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
+    return f"{mean:.1f} [{mean - half:.1f}, {mean + half:.1f}]"
+
+
+def print_table(found: dict[tuple[int, str], dict[str, np.ndarray]]) -> None:
+    print(
+        "| m | models | no DP, published | measured | DP, published | measured | DP, all classes |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    whole = [m for m in PUBLISHED if all((m, arm) in found for arm in ARMS)]
+    for m in whole:
+        standard, private = (found[m, arm] for arm in ARMS)
+        print(
+            f"| {m:,} | {len(private['rare'])} | {PUBLISHED[m][0]} | {interval(standard['rare'])} "
+            f"| {PUBLISHED[m][1]} | {interval(private['rare'])} | {interval(private['all'])} |"
+        )
+    if len(whole) < 3:
+        return
+    # A row per model, a column per m; the order claimed is that of falling losses.
+    losses = np.stack(
+        [found[m, "standard"]["rare"] - found[m, "dp"]["rare"] for m in whole], axis=1
+    )
+    page = stats.page_trend_test(losses[:, ::-1])
+    print(
+        f"\nRarer loses more: Page's L = {page.statistic:g}, p = {page.pvalue:.2g} "
+        f"({losses.shape[0]} models, {losses.shape[1]} points)."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data-root", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--model", default="cnn", choices=("cnn", "mlp"))
+    parser.add_argument("--models", type=int, default=20)
+    parser.add_argument("--cohort", type=int, help="models trained together; default: all")
+    parser.add_argument("--points", type=int, nargs="*", default=list(PUBLISHED))
+    parser.add_argument("--epochs", type=float, default=EPOCHS)
+    parser.add_argument("--learning-rate", type=float, default=0.1)
+    parser.add_argument("--dp-learning-rate", type=float, default=0.1)
+    parser.add_argument("--momentum", type=float, default=0.5)
+    parser.add_argument("--table", action="store_true", help="print what is there, train nothing")
+    given = parser.parse_args()
+    given.out.mkdir(exist_ok=True)
+    device = torch.device(given.device)
+    if not given.table:
+        problem = read_mnist(given.data_root, None, device)
+        model = make_model(
+            given.model, input_shape=(1, 28, 28), n_classes=10, hidden=(128,),
+            activation="tanh", private=True,
+        )  # fmt: skip
+        rates = {"standard": given.learning_rate, "dp": given.dp_learning_rate}
+        setting = Setting(model, rates, given.momentum, given.epochs, device)
+        cohort = given.cohort or given.models
+        for first in range(0, given.models, cohort):
+            models = range(first, min(first + cohort, given.models))
+            for m in given.points:
+                for kind in ARMS:
+                    path = given.out / f"{m:05d}-{kind}-{first:05d}.json"
+                    if path.exists():
+                        continue
+                    done = train(problem, m, kind, models, setting)
+                    temporary = path.with_suffix(".tmp")
+                    temporary.write_text(json.dumps(done), encoding="utf-8")
+                    temporary.replace(path)
+                    rare = 100 * np.mean(done["rare"])
+                    print(f"m = {m:,}, {kind}: {rare:.1f} % of class 8, {done['seconds']:.0f} s",
+                          flush=True)  # fmt: skip
+    print_table(gather(given.out))
+
+
+if __name__ == "__main__":
+    main()
