@@ -76,3 +76,20 @@ def test_what_is_mentioned_is_there(page: str, line: str) -> None:
     command, words = entered([w for w in shlex.split(line)[1:] if "…" not in w])
     known = {name for parameter in command.params for name in parameter.opts} | {"--help"}
     assert {word for word in words if word.startswith("-")} <= known
+
+
+LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = LINK.findall(FENCED.sub("", page.read_text(encoding="utf-8")))
+    gone = [target for target in targets if not (page.parent / target).exists()]
+    assert gone == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = ROOT / "docs" / "README.md"
+    named = {(index.parent / target).resolve() for target in LINK.findall(index.read_text())}
+    pages = set((ROOT / "docs").glob("**/*.md")) - {index}
+    assert {page.name for page in pages - named} == set()
