@@ -181,7 +181,8 @@ def _predict(
     wrong = np.array([vote_error(votes, labels) for votes in range(len(masses))])
     beyond = share - masses.sum()
     near = (frequencies >= 0.5 / samples) & (frequencies <= 2 / samples)
-    per_singleton = of_one * once * labels.worth / share
+    # Where no point can be seen once τ is undefined, and nothing is lost by it.
+    per_singleton = of_one * once * labels.worth / share if once > 0 else 0.0
     return Predicted(
         population=population.name,
         samples=share * samples,

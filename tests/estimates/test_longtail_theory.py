@@ -176,6 +176,12 @@ def test_worlds_without_singletons_say_nothing() -> None:
     assert all(side.says_nothing and not side.tight and not side.violates for side in found)
 
 
+def test_a_single_point_is_never_seen_once() -> None:
+    (found,) = predict(alone(priors.zipf(1)), 10, TEN, limit=0.2)
+    assert (found.unfitted, found.limited, found.optimum) == (0, 0, 0)
+    assert np.isnan(found.tau)
+
+
 def test_numbers_that_mean_nothing_are_refused() -> None:
     prior = priors.zipf(10)
     for wrong, match in (
