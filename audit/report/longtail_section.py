@@ -140,12 +140,13 @@ def _beside(run: Mapping[str, Any], summary: Mapping[str, Any], entries: Sequenc
     ]
     rows += [
         [
-            f"Predicted price at what {arm_words(limit['arm'], run)} allows, by "
+            f"Predicted price within the claim of {arm_words(limit['arm'], run)}, by "
             f"“{name(e['grouping'])}”",
             points(limit["price"], 2),
             count(e["n"]),
         ]
         for e in entries
+        if e["singletons"]
         for limit in e.get("limited") or []
     ]
     return table(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from audit.report.claim_section import claim_section
+from audit.report.longtail_section import longtail_section
 from audit.report.memorization_section import memorization_section
 from audit.report.provenance_section import provenance_section
 from tests.report.helpers import STREAMED, as_fixed
@@ -152,3 +153,14 @@ def test_an_arm_without_a_cross_check(quiet: Run, engine: str, words: str) -> No
     section = provenance_section(run.run)
     assert words in " ".join(strings(section))
     assert CHECK not in tables(section)
+
+
+def test_the_long_tail_has_the_price_within_a_claim_where_something_occurs_once() -> None:
+    """One of the synthetic run's groupings has three singletons, the other none."""
+    run = make(seed=1)
+    section = longtail_section(run.run, run.summary, {})
+    rows = tables(section)["Predicted and measured"]["rows"]
+    within = [row for row in rows if row[0].startswith("Predicted price within the claim")]
+    assert [row[1:] for row in within] == [["0.07 points", "1,297"]]
+    said = " ".join(strings(section))
+    assert "be memorized by 0.31 at most, so that at least 0.07 points are lost" in said
