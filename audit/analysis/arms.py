@@ -235,6 +235,9 @@ def _influence_summary(pairs: InfluencePairs) -> dict[str, Any]:
     return {
         "pairs_by_cuts": pairs.n_by_cuts,
         "pairs_reported": len(pairs.train),
+        "pairs_one_to_one": pairs.n_one_to_one,
+        "pairs_train_examples": pairs.n_train,
+        "pairs_test_examples": pairs.n_test,
         "pairs_tested": pairs.n_tested,
         "fdr": pairs.fdr,
         "share_test_touched": pairs.share_touched.to_json(),

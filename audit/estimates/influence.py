@@ -38,6 +38,8 @@ class InfluencePairs:
     ``share_touched`` / ``share_touched_once``: share of the test examples with at least / exactly
     one reported training example; Wilson over the test examples, given these models (``n`` counts
     test examples: the variation between sets of models is not in the interval).
+    ``n_train`` / ``n_test``: different examples among the pairs. ``n_one_to_one``: pairs of which
+    neither example is in another one: a memorized example that serves a single test example.
     """
 
     train: Int64[np.ndarray, " pairs"]
@@ -55,6 +57,9 @@ class InfluencePairs:
     n_split: int
     share_touched: Estimate
     share_touched_once: Estimate
+    n_train: int
+    n_test: int
+    n_one_to_one: int
 
 
 def influential_pairs(
@@ -87,6 +92,7 @@ def influential_pairs(
     low, high = newcombe(*(c[order] for c in pairs.counts))
     n_test = test_correct.shape[1]
     touched = np.bincount(test, minlength=n_test)
+    touching = np.bincount(train, minlength=membership.shape[1])
     return InfluencePairs(
         train=train,
         test=test,
@@ -103,6 +109,9 @@ def influential_pairs(
         n_split=halves[0].size,
         share_touched=_share(touched >= 1),
         share_touched_once=_share(touched == 1),
+        n_train=int((touching > 0).sum()),
+        n_test=int((touched > 0).sum()),
+        n_one_to_one=int(((touching[train] == 1) & (touched[test] == 1)).sum()),
     )
 
 

@@ -143,6 +143,15 @@ def test_touched_shares():
     assert result.share_touched_once.value == pytest.approx((counts == 1).mean())
 
 
+def test_one_to_one_pairs_share_neither_example():
+    rng = np.random.default_rng(4)
+    planted_pairs = [(0, 0), (0, 1), (1, 2), (3, 4)]
+    result = influential_pairs(*planted(rng, 400, 20, 50, planted_pairs, 0.95))
+    found = list(zip(result.train.tolist(), result.test.tolist(), strict=True))
+    assert set(found) == set(planted_pairs)
+    assert (result.n_train, result.n_test, result.n_one_to_one) == (3, 4, 2)
+
+
 def test_hostile_cases():
     one = np.ones((1, 3), dtype=bool)
     result = influential_pairs(one, one, one)

@@ -369,6 +369,8 @@ def _arm(
         },
         "influence": {
             "pairs_by_cuts": 300, "pairs_reported": 0 if private else 20, "pairs_tested": 648500,
+            "pairs_one_to_one": 0 if private else 14, "pairs_train_examples": 0 if private else 18,
+            "pairs_test_examples": 0 if private else 17,
             "fdr": 0.1, "share_test_touched": e(0.026, 0.012, 500),
             "share_test_touched_once": e(0.018, 0.01, 500), "mean_selected": 0.41,
             "mean_reestimated": 0.34,
