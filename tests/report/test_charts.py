@@ -37,6 +37,11 @@ def all_charts() -> list[dict[str, Any]]:
             {"models": k, "memorization": 1 / k**0.2, "bound": b}
             for k in (100, 200, 400) for b in ("e^ε", "trade-off")
         ]},
+        # Drawn by `audit theory`.
+        "longtail": {"rows": [
+            {"low": 0.5, "unseen": 0.3, "once": 0.15, "more": 0.05},
+            {"low": 1.0, "unseen": 0.1, "once": 0.2, "more": 0.2},
+        ]},
     }  # fmt: skip
     return drawn + [
         {"kind": kind, "title": "t", "description": "d", "colour": "#2b6ca3", "data": data}
