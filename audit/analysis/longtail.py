@@ -50,10 +50,9 @@ def _limited(tail: LongTail, claim: Claim, wrong: float) -> dict[str, Any]:
     if claim.curve is not None:
         allowed = min(allowed, float(curve_bound(claim.curve.epsilon, claim.curve.delta)(guessed)))
     memorized = min(allowed - float(guessed), wrong)
-    return {
-        "memorization": memorized,
-        "price": to_json_number(tail.price * (wrong - memorized) / wrong),
-    }
+    # A model that guesses is never wrong where there is one class: nothing to memorize, no price.
+    unlearnt = (wrong - memorized) / wrong if wrong else 0.0
+    return {"memorization": memorized, "price": to_json_number(tail.price * unlearnt)}
 
 
 def _plain(found: dict[str, Any]) -> dict[str, Any]:

@@ -200,11 +200,16 @@ def _throttled(
 def stop_workers(pool: ProcessPoolExecutor) -> None:
     """End the workers now; on an interrupt they may be minutes from finishing a cohort."""
     processes = list((pool._processes or {}).values())
+    results = pool._result_queue
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
         process.terminate()
     for process in processes:
         process.join()
+    # The pool's thread may be in the midst of a result whose worker has just been ended. As long as
+    # a writing end is open, ours the last one, it waits for the rest, and this process for it.
+    if results is not None:
+        results._writer.close()  # pyright: ignore
 
 
 # State of a worker process, set once by its initializer.
