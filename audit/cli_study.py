@@ -104,6 +104,14 @@ class StudyOptions:
             f"{', '.join(PLANTS)}. Never for a report that anyone relies on.",
         ),
     ] = None
+    control: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Also train an arm that claims nothing, to compare with: clip-only, noise-only, "
+            "pruned-90 (% of weights), random-labels-100 (% of labels); repeat for several.",
+        ),
+    ] = None
     clusters_per_class: Clusters = None
     test_fraction: TestFraction = None
     data_root: DataRoot = None
@@ -137,6 +145,7 @@ class StudyOptions:
             "canaries": self.canaries,
             "canary_kind": self.canary_kind,
             "plant": self.plant,
+            "controls": tuple(self.control) if self.control else None,
             "clusters_per_class": self.clusters_per_class,
             "test_fraction": self.test_fraction,
             "data_root": str(self.data_root) if self.data_root else None,

@@ -19,6 +19,7 @@ from pydantic import (
     field_validator,
 )
 
+from audit.controls import parse_controls
 from audit.errors import BadInput
 from audit.files import LARGEST_CONFIG, read_text
 
@@ -121,6 +122,7 @@ class RunConfig(_Strict):
     canaries: int | Auto = "auto"
     canary_kind: CanaryKind = "gradient"
     plant: str | None = None
+    controls: tuple[str, ...] = ()
     standard: Settings | None = None
     dp: Settings | None = None
     # How and where to execute; these do not change what is estimated.
@@ -153,6 +155,11 @@ class RunConfig(_Strict):
         if value is not None and value not in PLANTS:
             raise ValueError(f"must be one of {', '.join(PLANTS)} (docs/planted-bugs.md)")
         return value
+
+    @field_validator("controls")
+    @classmethod
+    def _controls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return parse_controls(value)
 
     @field_validator("epsilon")
     @classmethod

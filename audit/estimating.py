@@ -69,7 +69,7 @@ def analysed_arms(manifest: dict[str, Any]) -> list[AnalysedArm]:
 
 def _analysed(name: str, facts: dict[str, Any]) -> AnalysedArm:
     if facts["kind"] != "dp":
-        return AnalysedArm(name, None)
+        return AnalysedArm(name, None, control=facts["kind"] == "control")
     native = {key: facts[key] for key in _NATIVE if facts.get("noise_multiplier") is not None}
     return AnalysedArm(name, _claim(facts), native)
 

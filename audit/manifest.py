@@ -49,7 +49,14 @@ _SHAPE: dict[str, Any] = {
     "model": {"name": str, "description": str},
     "engine": {"*": {"name": str, "why": str}},
     "arms": {
-        "*": {"kind": str, "hyperparameters": dict, "sample_rate?": float, "steps?": int, **_CLAIM}
+        "*": {
+            "kind": str,
+            "hyperparameters": dict,
+            "sample_rate?": float,
+            "steps?": int,
+            "control?": {"name": str, "share": float, "clips": bool, "noise_std": float},
+            **_CLAIM,
+        }
     },
     "judged_by?": _CLAIM,
     "plant?": {"name": str, "what": str, "where": str, "breaks": str},

@@ -141,10 +141,19 @@ def describe_engine(planned: PlannedArm) -> dict[str, Any]:
 def describe_arm(planned: PlannedArm, n: int) -> dict[str, Any]:
     """One arm's section of ``run.json``: all that a third party needs to reconvert its ε.
 
-    ``kind`` is ``dp`` for an arm that claims (ε, δ), however it is trained, else ``standard``.
+    ``kind`` is ``dp`` for an arm that claims (ε, δ), however it is trained, ``control`` for one
+    that stands beside the audit's own, else ``standard``.
     """
     arm, claim = planned.arm, planned.claim
     described: dict[str, Any] = {"kind": "standard" if claim is None else "dp"}
+    if planned.control is not None and isinstance(arm, Arm):
+        described["kind"] = "control"
+        described["control"] = {
+            "name": planned.control.kind,
+            "share": planned.control.share,
+            "clips": arm.clip_norm is not None and planned.control.kind != "noise-only",
+            "noise_std": arm.noise_std,
+        }
     if isinstance(arm, LearnerArm):
         described["hyperparameters"] = arm.arguments
     else:

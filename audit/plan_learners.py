@@ -23,7 +23,7 @@ from audit.training.learners import Estimator, check_learner, is_learner
 _ADJACENCY: dict[str, Adjacency] = {"diffprivlib.models:DecisionTreeClassifier": "add_remove"}
 _OF_DIFFPRIVLIB: Adjacency = "replace_one"
 # Settings of the networks of this tool; a learner has its own.
-_OF_NETWORKS = ("hidden", "activation", "plant")
+_OF_NETWORKS = ("hidden", "activation", "plant", "controls")
 _DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 
 

@@ -11,6 +11,7 @@ from audit.config import ArmConfig, LearnerConfig, RunConfig
 from audit.data.dataset import Dataset
 from audit.errors import BadInput
 from audit.plan_canaries import gradient_canaries
+from audit.plan_controls import control_arms
 from audit.plan_learners import refuse_without_learner
 from audit.planned_arm import PlannedArm
 from audit.training.arms import Arm, dp_arm_name
@@ -48,7 +49,8 @@ def network_arms(config: RunConfig, data: Dataset, delta: float, device: str) ->
     private = [
         _dp_arm(config, model, epsilon, delta, n, engine, canaries) for epsilon in config.epsilon
     ]
-    return [_standard_arm(config, model, n, engine), *private]
+    standard = _standard_arm(config, model, n, engine)
+    return [standard, *private, *control_arms(config, standard, private)]
 
 
 def _sgd(settings: ArmConfig | LearnerConfig | None, table: str) -> ArmConfig | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from audit.accounting import Mechanism
 from audit.claims import Claim
 from audit.config import ArmConfig, LearnerConfig
+from audit.controls import Control
 from audit.training.arms import Arm, LearnerArm
 from audit.training.engines import Engine
 from audit.training.learners import Estimator
@@ -19,7 +20,8 @@ class PlannedArm:
 
     ``claim``: what it claims; None for an arm that claims nothing. ``mechanism``: how DP-SGD backs
     the claim; None where the claim is not one of DP-SGD. ``trained_by``: the library behind a
-    learner that trains itself, or the learner's own name.
+    learner that trains itself, or the learner's own name. ``control``: what it controls for; None
+    for the arms of the audit itself.
     """
 
     arm: Arm | LearnerArm
@@ -30,6 +32,7 @@ class PlannedArm:
     claim: Claim | None = None
     mechanism: Mechanism | None = None
     trained_by: str | None = None
+    control: Control | None = None
 
     @property
     def name(self) -> str:

@@ -172,6 +172,11 @@ def _arm_record(planned: PlannedArm) -> Record:
         "noise_multiplier": arm.noise_multiplier if isinstance(arm, Arm) else None,
         "clip_norm": arm.clip_norm if isinstance(arm, Arm) else None,
     }
+    if planned.control is not None:
+        record["kind"] = "control"
+        if planned.control.kind == "noise-only":
+            # How it is trained, a norm that nothing reaches, is not what it is.
+            record |= {"noise_multiplier": None, "clip_norm": None}
     if claim is not None:
         record |= {
             "epsilon": claim.epsilon,

@@ -32,6 +32,7 @@ class Purpose(IntEnum):
     CANARY_EXAMPLES = 16
     CALIBRATION = 18
     LONG_TAIL = 19
+    RANDOM_LABELS = 20
 
 
 def generator(root: int, purpose: Purpose, *key: int | str) -> np.random.Generator:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from audit.accounting import privacy_curve, swap_curve
+from audit.controls import Control
 from audit.errors import AuditError
 from audit.inclusion import membership, neighbour_guarantee
 from audit.shards import read_shards
@@ -98,10 +99,14 @@ def _asked_for(manifest: dict[str, Any]) -> Check:
         ("subsets", manifest["inclusion"]["design"], config.get("design")),
         ("share", manifest["inclusion"]["p"], config.get("inclusion_probability")),
     ]
+    controls = sorted(_control_name(facts) for facts in arms.values() if facts["kind"] == "control")
+    pairs.append(("controls", sorted(set(controls)), sorted(config.get("controls") or [])))
     if not manifest.get("no_private_arm"):
         pairs.append(("ε", sorted(claimed), sorted(config.get("epsilon") or [])))
     for arm, facts in arms.items():
-        settings = config.get("dp" if facts["kind"] == "dp" else "standard") or {}
+        # A control is the private or the standard arm with one thing changed.
+        has_norm = (facts.get("hyperparameters") or {}).get("clip_norm") is not None
+        settings = config.get("dp" if facts["kind"] == "dp" or has_norm else "standard") or {}
         has = facts.get("hyperparameters") or {}
         pairs += [(f"{key} of {arm}", has[key], settings.get(key)) for key in has]
         if facts.get("clip_norm") is not None:
@@ -110,6 +115,12 @@ def _asked_for(manifest: dict[str, Any]) -> Check:
     wrong = [what for what, there, asked in pairs if asked not in (None, "auto", there)]
     seen = "arms, settings, models and seed are those of the configuration"
     return Check("plan", not wrong, seen if not wrong else f"other: {', '.join(wrong[:8])}")
+
+
+def _control_name(facts: dict[str, Any]) -> Any:
+    """As the configuration names it; whatever else stands there is none of these."""
+    control = facts.get("control") or {}
+    return Control(control.get("name", ""), control.get("share", 0.0)).name
 
 
 def _subsets(path: Path, manifest: dict[str, Any]) -> Check:

@@ -44,11 +44,13 @@ _MOST_WITNESSES = 10
 @dataclass(frozen=True)
 class AnalysedArm:
     """What the analysis needs to know of an arm: its name, what it claims if it claims anything,
-    and the ``native`` parameters of its training that the summary repeats."""
+    the ``native`` parameters of its training that the summary repeats, and whether it is a
+    ``control``, which stands beside the arms of the audit and is never judged with them."""
 
     name: str
     claim: Claim | None = None
     native: Mapping[str, float | int | None] = field(default_factory=dict)
+    control: bool = False
 
 
 @dataclass(frozen=True)
@@ -205,9 +207,9 @@ def arm_summary(
     return summary
 
 
-def loss_summary(standard: ArmOutputs, dp: ArmOutputs) -> dict[str, Any]:
-    """Overall accuracy loss of a DP arm, paired with the standard arm."""
-    return paired_loss(standard.test_correct, dp.test_correct).to_json()
+def loss_summary(standard: ArmOutputs, other: ArmOutputs) -> dict[str, Any]:
+    """Overall accuracy loss of a private arm or a control, paired with the standard arm."""
+    return paired_loss(standard.test_correct, other.test_correct).to_json()
 
 
 def _verdict(test: DpTest, outputs: ArmOutputs) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pandas as pd
@@ -40,7 +40,8 @@ def analyse(
 
     An arm that claims nothing is held against ``judged_by``: what that claim would have forbidden.
     Accuracy losses need the standard arm; without one there are none. ``coins``: how membership was
-    drawn. ``seed``: the run's, for the random relabellings of the test of equal losses, and for the
+    drawn. Controls get the same estimates, apart (``controls``): nothing of the audit is judged by
+    them. ``seed``: the run's, for the random relabellings of the test of equal losses, and for the
     calibration.
     """
     found: dict[str, ArmEstimates] = {}
@@ -48,21 +49,24 @@ def analyse(
     for arm in arms:
         found[arm.name] = estimate_arm(outputs[arm.name], arm.claim or judged_by)
         summaries[arm.name] = arm_summary(arm, outputs[arm.name], found[arm.name], coins)
-        if arm.claim is not None and STANDARD in outputs:
+        if (arm.claim is not None or arm.control) and STANDARD in outputs:
             summaries[arm.name]["loss"] = loss_summary(outputs[STANDARD], outputs[arm.name])
     groups = analyse_groups(
         data, outputs, {name: estimates.exposure for name, estimates in found.items()}, seed=seed
     )
+    controls = {arm.name for arm in arms if arm.control}
+    own = [arm for arm in arms if not arm.control]
+    audited = {arm.name: summaries[arm.name] for arm in own}
     summary = {
         "models": len(outputs[arms[0].name].membership),
-        "arms": summaries,
-        "trends": groups.trends,
-        "disparity": groups.disparity,
-        "fairlearn": groups.rates,
-        "longtail": predict(data, arms),
-        "power": run_power(arms, judged_by, data, outputs, coins),
+        "arms": audited,
+        "trends": _of(groups.trends, controls, inside=False),
+        "disparity": _of(groups.disparity, controls, inside=False),
+        "fairlearn": _of(groups.rates, controls, inside=False),
+        "longtail": predict(data, own),
+        "power": run_power(own, judged_by, data, outputs, coins),
         "calibration": run_calibration(
-            summaries,
+            audited,
             coins,
             judged_by,
             models=len(outputs[arms[0].name].membership),
@@ -70,6 +74,17 @@ def analyse(
             seed=seed,
         ),
     }
+    if controls:
+        summary["controls"] = {
+            arm: {
+                **summaries[arm],
+                "trends": _of(groups.trends, {arm}),
+                "disparity": _of(groups.disparity, {arm}),
+                "fairlearn": _of(groups.rates, {arm}),
+            }
+            for arm in summaries
+            if arm in controls
+        }
     return Results(
         examples=pd.concat(
             [example_rows(name, estimates, data) for name, estimates in found.items()],
@@ -82,3 +97,10 @@ def analyse(
         subgroups=groups.table,
         summary=summary,
     )
+
+
+def _of(
+    records: list[dict[str, Any]], arms: Collection[str], *, inside: bool = True
+) -> list[dict[str, Any]]:
+    """The records of ``arms``, or of all others."""
+    return [record for record in records if (record["arm"] in arms) == inside]

@@ -17,6 +17,7 @@ import vl_convert
 
 from audit.report import (
     charts_attacks,
+    charts_controls,
     charts_examples,
     charts_frontier,
     charts_longtail,
@@ -42,6 +43,7 @@ _KINDS: dict[str, Callable[[Json, str], alt.LayerChart]] = {
     "forest": charts_subgroups.forest,
     "exposure": charts_subgroups.exposure,
     "frontier": charts_frontier.frontier,
+    "controls": charts_controls.controls,
     "longtail": charts_longtail.longtail,
 }
 

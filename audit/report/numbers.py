@@ -10,7 +10,7 @@ from audit.report.inputs import ReportInputs
 from audit.report.words import Json, finite
 
 _SUMMARY = (
-    *("models", "arms", "trends", "disparity", "fairlearn", "longtail"),
+    *("models", "arms", "controls", "trends", "disparity", "fairlearn", "longtail"),
     *("power", "calibration"),
 )
 _SOURCE = (

@@ -12,6 +12,7 @@ from audit.report.blocks import chart, figure, heading, section, text
 from audit.report.brought import is_brought
 from audit.report.colours import PRIVATE
 from audit.report.comparison_tables import comparison_tables, rate_tables
+from audit.report.controls_blocks import controls_blocks
 from audit.report.disclosure.words import RULE, Withheld, not_drawn, withheld_table
 from audit.report.frames import rows_of
 from audit.report.subgroup_tables import WORST, alone_table, frequency_table, groups_table
@@ -61,15 +62,18 @@ def subgroup_section(
     ``withheld``: subgroups by grouping that are not in ``subgroups`` (public profile).
     """
     main = main_grouping(subgroups)
-    if main is None and not withheld:
+    if main is None and not withheld and not summary.get("controls"):
         return None
-    if main is None:
+    if main is None and not withheld:
+        blocks = []
+    elif main is None:
         why = f"Every subgroup of every grouping is withheld: {RULE}."
         blocks = [text(why), *comparison_tables(run, summary)]
     elif has_loss(summary, run):
         blocks = _with_loss(run, summary, subgroups, main, full, withheld)
     else:
         blocks = _without_loss(run, summary, subgroups, main, full, withheld)
+    blocks += controls_blocks(run, summary, subgroups, main, full, withheld)
     if withheld:
         blocks.append(withheld_table(withheld))
     return section("subgroups", TITLE, blocks)

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
+from audit.report.control_words import CONTROL, control_label
+
 Json = dict[str, Any]
 
 STANDARD = "standard"
@@ -166,6 +168,8 @@ def arm_label(arm: str, run: Mapping[str, Any]) -> str:
     facts = run.get("arms", {}).get(arm, {})
     if facts.get("kind") == STANDARD or arm == STANDARD:
         return "standard training"
+    if facts.get("kind") == CONTROL:
+        return control_label(arm, facts)
     if finite(facts.get("epsilon")):
         return f"private training, ε = {general(facts['epsilon'])}"
     return name(arm)

@@ -14,7 +14,7 @@ class Arm:
     """A learning algorithm as the plan fixes it; nothing here may depend on a subset's size |T|.
 
     Attributes:
-        name: ``standard`` or ``dp-<ε>``; keys the minibatch and noise streams.
+        name: ``standard``, ``dp-<ε>`` or a control's; keys the minibatch and noise streams.
         sample_rate: q, the probability that an example enters a minibatch, given it is in T.
         steps: number of optimiser steps.
         expected_batch_size: the gradient normaliser, q·p·n examples. A constant: dividing by the
@@ -27,6 +27,9 @@ class Arm:
         canaries: gradient canaries in each model's training
             (:mod:`audit.training.gradient_canaries`).
         plant: the bug that is planted in this arm's training (:mod:`audit.training.plants`).
+        pruned: share of the weights that magnitude pruning takes away
+            (:mod:`audit.training.pruning`).
+        random_labels: chance that a training example's label is drawn at random.
     """
 
     name: str
@@ -41,6 +44,8 @@ class Arm:
     augmentation: tuple[Augmentation, ...] = ()
     canaries: int = 0
     plant: str | None = None
+    pruned: float = 0.0
+    random_labels: float = 0.0
 
     def __post_init__(self) -> None:
         if (self.clip_norm is None) != (self.noise_multiplier is None):
@@ -56,6 +61,8 @@ class Arm:
 
     @property
     def kind(self) -> Literal["standard", "dp"]:
+        """By which steps it is trained: ``dp`` is with clipping and noise, whether or not they make
+        it private."""
         return "standard" if self.clip_norm is None else "dp"
 
     @property

@@ -14,7 +14,7 @@ import torch
 
 from audit.errors import BadInput
 from audit.inclusion import fair_coins, membership
-from audit.training.arms import LearnerArm
+from audit.training.arms import Arm, LearnerArm
 from audit.training.cohort_task import CanaryOutput, CohortOutput, CohortTask, TrainingData
 from audit.training.estimators import train_estimators
 from audit.training.evaluation import stack_outputs
@@ -22,6 +22,7 @@ from audit.training.gradient_canaries import stack_scores
 from audit.training.learners import Estimator
 from audit.training.models import Model
 from audit.training.out_of_memory import MEMORY_ERRORS, ran_out_of_memory
+from audit.training.random_labels import random_labels
 from audit.training.sgd_cohort import Trained, in_loop, in_one_program, offset
 
 
@@ -32,6 +33,7 @@ def train_cohort(
     start = time.perf_counter()
     n = len(data.x_train)
     member = membership(n, task.models, p=task.p, design=task.design, seed=task.seed)
+    data = _as_trained(data, task)
     planted = None
     if data.x_canary is not None:
         planted = fair_coins(len(data.x_canary), task.models, seed=task.seed)
@@ -69,6 +71,14 @@ def train_cohort(
         canaries=canaries,
         notes=notes,
     )
+
+
+def _as_trained(data: TrainingData, task: CohortTask) -> TrainingData:
+    """The data with the labels that the arm trains on, and is asked about."""
+    if not isinstance(task.arm, Arm) or isinstance(task.model, Estimator):
+        return data
+    labels = random_labels(data.y_train, task.arm, task.model, seed=task.seed)
+    return replace(data, y_train=labels)
 
 
 def _with_canaries(data: TrainingData) -> TrainingData:

@@ -36,7 +36,7 @@ from audit.training.engines import EARLY_STEPS, Engine
 from audit.training.ensemble import Data
 from audit.training.evaluation import evaluate_cohort, evaluate_module
 from audit.training.models import Model
-from audit.training.opacus_loop import cheapest_mode, train_private, train_standard
+from audit.training.opacus_loop import cheapest_mode, pruned, train_private, train_standard
 from audit.training.single_steps import OnDevice, OneModel, OnHost, SingleSteps
 from audit.training.streams import StreamCheck, check_streams
 
@@ -234,7 +234,8 @@ class _Repeat:
         views = self.draws.views()
         self._train(
             module,
-            steps.watch(self.draws.minibatches()),
+            # Inside: a single step is compared as it was, before anything is pruned.
+            steps.watch(pruned(self.draws.minibatches(), module, self.arm)),
             steps.listen(self.draws.added()),
             None if views is None else steps.look(views),
             "float32",
@@ -250,7 +251,9 @@ class _Repeat:
             module, views = self._module(), self.draws.views()
             self._train(
                 module,
-                islice(_reordered(self.draws.minibatches(), shift), steps),
+                pruned(
+                    islice(_reordered(self.draws.minibatches(), shift), steps), module, self.arm
+                ),
                 self.draws.added(),
                 None if views is None else _reordered(views, shift),
                 precision,

@@ -30,6 +30,7 @@ from audit.training.models import Mlp, Model
 from audit.training.network import Network
 from audit.training.out_of_memory import ran_out_of_memory
 from audit.training.plants import recipe
+from audit.training.pruning import Pruner
 from audit.training.stacked import NoStackedForm, StackedNetwork
 
 Engine = Literal["ensemble", "functional", "opacus", "estimator"]
@@ -149,6 +150,12 @@ class _Work:
             self.model, self.arm, self.models, seed=self.seed, device=device, scale=scale
         )
 
+    def pruner(self, theta: Tensor) -> Pruner | None:
+        """What prunes the cohort with these parameters, in an arm that is pruned."""
+        if not self.arm.pruned:
+            return None
+        return Pruner(self.model.tensors(theta), self.arm.pruned, self.arm.steps)
+
 
 def initial_parameters(model: Model, seed: int, models: range) -> Tensor:
     """Where ``models`` start [models, parameters], on the host.
@@ -188,6 +195,7 @@ def _train_host(work: _Work) -> Tensor:
     canaries = work.canaries(scale=1.0)
     if canaries is not None:
         canaries.start(cohort.theta)
+    pruner = work.pruner(cohort.theta)
     done = 0
     for block in made_of.minibatches(work.membership, models, arm, seed=seed):
         for examples, sizes in block.steps():
@@ -202,6 +210,8 @@ def _train_host(work: _Work) -> Tensor:
             if canaries is not None:
                 canaries.observe(cohort.theta)
             done += 1
+            if pruner is not None:
+                pruner.after(done)
             work.on_step(done, cohort.theta)
     if canaries is not None:
         work.on_canaries(canaries.scores())
@@ -219,6 +229,7 @@ def _train_device(work: _Work) -> Tensor:
     canaries = work.canaries(scale=1 / arm.expected_batch_size)
     if canaries is not None:
         canaries.start(cohort.theta)
+    pruner = work.pruner(cohort.theta)
     done = 0
     for block in device_minibatches(model, arm, member, models, seed).blocks():
         for step in range(len(block.index)):
@@ -233,6 +244,8 @@ def _train_device(work: _Work) -> Tensor:
             if canaries is not None:
                 canaries.observe(cohort.theta)
             done += 1
+            if pruner is not None:
+                pruner.after(done)
             work.on_step(done, cohort.theta)
     if canaries is not None:
         work.on_canaries(canaries.scores())

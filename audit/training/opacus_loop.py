@@ -23,6 +23,7 @@ from audit.errors import BadInput
 from audit.training.arms import Arm
 from audit.training.augmentation import augment
 from audit.training.plants import recipe
+from audit.training.pruning import Pruner
 
 GradSampleMode = Literal["hooks", "functorch", "ghost"]
 
@@ -39,6 +40,14 @@ def model_minibatches(
     for block in blocks:
         for examples, _ in block.steps():
             yield torch.from_numpy(examples)
+
+
+def pruned(minibatches: Iterator[Tensor], module: nn.Module, arm: Arm) -> Iterator[Tensor]:
+    """The minibatches, for a training that is pruned between them where the arm is."""
+    if not arm.pruned:
+        return minibatches
+    weights = [parameter.data[None] for parameter in module.parameters()]
+    return Pruner(weights, arm.pruned, arm.steps).between(minibatches)
 
 
 def tee_sizes(minibatches: Iterator[Tensor]) -> tuple[Iterator[Tensor], Iterator[int]]:

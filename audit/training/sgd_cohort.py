@@ -23,6 +23,7 @@ from audit.training.models import Mlp, Model
 from audit.training.noise import noise_generator, seeded_cpu_generator
 from audit.training.opacus_loop import (
     model_minibatches,
+    pruned,
     tee_sizes,
     train_private,
     train_standard,
@@ -129,6 +130,7 @@ def in_loop(
                 arm=arm.name,
                 seed=task.seed,
             )
+        minibatches = pruned(minibatches, module, arm)
         finished = row * arm.steps
         report = offset(on_step, finished)
         with _layer_randomness(task, k, device):

@@ -66,7 +66,7 @@ def check_streams(
     own, other = (replay(form, model, arm, i, member, seed=seed, device=device) for i in (k, k + 1))
     z, spread, outside = _minibatches(arm, member, own.minibatches())
     passed = max(abs(z), abs(spread)) <= _STANDARD_ERRORS and outside == 0
-    if arm.noise_multiplier is None or arm.clip_norm is None:
+    if not arm.noise_multiplier or arm.clip_norm is None:
         return StreamCheck(z, spread, outside, None, None, None, None, None, passed)
     # Straight from the calibrated mechanism, not from the property that scales the draws.
     expected = arm.noise_multiplier * arm.clip_norm

@@ -70,17 +70,22 @@ def make(
     styles: int = 50,
     epsilons: tuple[float, ...] = (2.0,),
     hostile: bool = True,
+    controls: bool = False,
 ) -> Run:
     """A run whose private arms have ``verdict``; everything else follows from ``seed``.
 
     ``hostile``: with a grouping by column (then the main one) whose name and subgroups are attacks.
+    ``controls``: with an arm of each kind of control.
     """
     rng = np.random.default_rng(seed)
     groupings = _groupings(rng, n, styles)
     if not hostile:
         del groupings[HOSTILE[0]]
-    arms = ["standard", *(f"dp-{x:g}" for x in epsilons)]
+    audited = ["standard", *(f"dp-{x:g}" for x in epsilons)]
     run = _run(n, n_test, models, groupings, epsilons)
+    if controls:
+        _add_controls(run, min(epsilons))
+    arms = list(run["arms"])
     examples = pd.concat(
         [_examples(rng, arm, groupings, models, min(epsilons)) for arm in arms], ignore_index=True
     )
@@ -89,7 +94,42 @@ def make(
         ignore_index=True,
     )
     summary = _summary(examples, run, arms, verdict, list(groupings))
+    beside = {arm: summary["arms"].pop(arm) for arm in arms if arm not in audited}
+    if beside:
+        summary["controls"] = {
+            arm: {
+                **result,
+                "loss": e(0.03, 0.01),
+                **{key: [r for r in summary[key] if r["arm"] == arm]
+                   for key in ("trends", "disparity", "fairlearn")},
+            }
+            for arm, result in beside.items()
+        }  # fmt: skip
+        for key in ("trends", "disparity", "fairlearn"):
+            summary[key] = [r for r in summary[key] if r["arm"] in audited]
     return Run(run, summary, examples, _influence(rng, n), subgroups)
+
+
+def _add_controls(run: dict[str, Any], epsilon: float) -> None:
+    """An arm of each kind of control, and what ``run.json`` says of it."""
+    kinds = {"clip-only": 0.0, f"noise-only-{epsilon:g}": 0.0, "pruned-90": 0.9,
+             "random-labels-20": 0.2}  # fmt: skip
+    for arm, share in kinds.items():
+        of = "standard" if share else f"dp-{epsilon:g}"
+        settings = ("hyperparameters", "tuning", "sample_rate", "steps")
+        run["arms"][arm] = {
+            "kind": "control",
+            **{key: run["arms"][of][key] for key in settings},
+            "control": {
+                "name": next(k for k in ("clip-only", "noise-only", "pruned", "random-labels")
+                             if arm.startswith(k)),
+                "share": share, "clips": arm == "clip-only",
+                "noise_std": 1.1 if arm.startswith("noise") else 0.0,
+            },
+        }  # fmt: skip
+        run["engine"][arm] = run["engine"][of]
+        run["cross_check"][arm] = run["cross_check"][of]
+        run["timings"]["training_seconds"][arm] = 5.1
 
 
 def _groupings(rng: np.random.Generator, n: int, styles: int) -> dict[str, np.ndarray]:
@@ -381,7 +421,7 @@ def _arm(
         },
     }  # fmt: skip
     result["exposure"] = _exposure(private, models)
-    if private:
+    if facts["kind"] == "dp":
         keys = ("epsilon", "delta", "noise_multiplier", "sample_rate", "steps", "clip_norm")
         result |= {k: facts[k] for k in keys} | {"loss": e(0.0214, 0.0041)}
     return result

@@ -19,7 +19,10 @@ from tests.report.helpers import bare_claim, standard_only
 from tests.report.synthetic import make
 from tests.report.test_findings import BANNED
 
-REPORTS = ("violates", "could_not_tell", "three arms", "standard only", "claim alone", "public")
+REPORTS = (
+    *("violates", "could_not_tell", "three arms", "standard only", "claim alone", "public"),
+    *("controls", "public controls"),
+)
 
 
 @cache
@@ -27,13 +30,15 @@ def report(kind: str) -> dict[str, Any]:
     """A report of one kind, with ordinary names and statements."""
     verdict = kind if kind in {"violates", "could_not_tell"} else "consistent"
     epsilons = (1.0, 2.0, 8.0) if kind == "three arms" else (2.0,)
-    run = make(seed=3, verdict=verdict, epsilons=epsilons, hostile=False)
+    controls = kind.endswith("controls")
+    run = make(seed=3, verdict=verdict, epsilons=epsilons, hostile=False, controls=controls)
     if kind == "standard only":
         run = standard_only(copy.deepcopy(run))
     if kind == "claim alone":
         run = bare_claim(copy.deepcopy(run), "stated by a library")
     options = ReportOptions(
-        profile="public" if kind == "public" else "internal", full_subgroups=kind != "public"
+        profile="public" if kind.startswith("public") else "internal",
+        full_subgroups=not kind.startswith("public"),
     )
     return document(run.inputs(), options)
 

@@ -18,7 +18,9 @@ from audit.report.inputs import ReportInputs
 from audit.report.words import Json, finite
 
 # Parts of summary.json that are of no subgroup; what is added to it later has to be added here.
-_KEPT = ("models", "arms", "plant", "calibration")
+_KEPT = ("models", "arms", "controls", "plant", "calibration")
+# Of a control: what is said of subgroups, which others take out of the arms of the audit.
+_OF_SUBGROUPS = ("trends", "disparity", "fairlearn")
 # Decimals of the arms' estimates and the step of the largest memorization, the coarsest first: the
 # first pair that changes no verdict is taken.
 _PRECISIONS = ((3, 0.05), (3, 0.01), (4, 0.01), (5, 0.001), (9, 1e-9))
@@ -59,6 +61,7 @@ def _rounded(
         shown = {
             **summary,
             "arms": {a: _arm(result, decimals, step) for a, result in summary["arms"].items()},
+            **_controls(summary, decimals, step),
             **{
                 key: rounding.estimates(summary[key], max(decimals, least))
                 for key, least in (("trends", _TREND_DECIMALS), ("disparity", rounding.RATES))
@@ -73,6 +76,17 @@ def _rounded(
 def _verdicts(summary: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[object, ...]]:
     told = ("id", "verdict", "fails", "inconclusive")
     return [tuple(f[key] for key in told) for f in findings(summary, run)]
+
+
+def _controls(summary: Mapping[str, Any], decimals: int, step: float) -> Json:
+    """Controls as wholes, as the arms are; nothing where there are none."""
+    if "controls" not in summary:
+        return {}
+    wholes = {
+        arm: {key: value for key, value in result.items() if key not in _OF_SUBGROUPS}
+        for arm, result in summary["controls"].items()
+    }
+    return {"controls": {arm: _arm(result, decimals, step) for arm, result in wholes.items()}}
 
 
 def _arm(result: Mapping[str, Any], decimals: int, step: float) -> Json:
