@@ -112,6 +112,26 @@ class StudyOptions:
             "pruned-90 (% of weights), random-labels-100 (% of labels); repeat for several.",
         ),
     ] = None
+    removal: Annotated[
+        bool | None,
+        typer.Option(
+            "--removal",
+            help="Then train again without the examples of memorization ≥ θ, for several θ, and "
+            "without as many at random: what test accuracy they are worth.",
+            show_default=False,
+        ),
+    ] = None
+    removal_weight_decay: Annotated[
+        float | None, typer.Option(help="--removal with this weight decay in all its models.")
+    ] = None
+    removal_near_duplicates: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATIO",
+            help="--removal, also without the test examples nearer to a training example than "
+            "RATIO times the median distance of training examples to their nearest.",
+        ),
+    ] = None
     clusters_per_class: Clusters = None
     test_fraction: TestFraction = None
     data_root: DataRoot = None
@@ -146,6 +166,9 @@ class StudyOptions:
             "canary_kind": self.canary_kind,
             "plant": self.plant,
             "controls": tuple(self.control) if self.control else None,
+            "removal": _removal_of(
+                self.removal, self.removal_weight_decay, self.removal_near_duplicates
+            ),
             "clusters_per_class": self.clusters_per_class,
             "test_fraction": self.test_fraction,
             "data_root": str(self.data_root) if self.data_root else None,
@@ -153,6 +176,15 @@ class StudyOptions:
             "seed": self.seed,
         }
         return {name: value for name, value in options.items() if value is not None}
+
+
+def _removal_of(
+    asked: bool | None, weight_decay: float | None, near_duplicates: float | None
+) -> dict[str, Any] | None:
+    """The table [removal]; its options ask for the experiment by themselves."""
+    given = {"weight_decay": weight_decay, "near_duplicates": near_duplicates}
+    given = {name: value for name, value in given.items() if value is not None}
+    return given if asked or given else None
 
 
 def with_study_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -81,6 +81,29 @@ class LearnerConfig(_Strict):
         return value
 
 
+class RemovalConfig(_Strict):
+    """The removal experiment: training again without the examples of mem ≥ θ (docs/removal.md).
+
+    ``thresholds``: the θ. ``models``: of each condition. ``weight_decay``: of all of them; None for
+    the standard arm's. ``near_duplicates``: test examples nearer to a training example than this
+    times the median distance of training examples to their nearest are left out; None for none.
+    """
+
+    thresholds: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75)
+    models: int = Field(default=40, ge=2, le=100_000)
+    weight_decay: float | None = Field(default=None, ge=0, le=1)
+    near_duplicates: float | None = Field(default=None, gt=0, le=10)
+
+    @field_validator("thresholds")
+    @classmethod
+    def _thresholds(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not 1 <= len(value) <= 20 or any(not 0.01 <= t <= 1 for t in value):
+            raise ValueError("takes 1 to 20 numbers between 0.01 and 1")
+        if len({f"{t:g}" for t in value}) < len(value):
+            raise ValueError("a threshold is named twice")
+        return tuple(sorted(value))
+
+
 _LEARNER, _SGD = "learner", "sgd"
 
 
@@ -125,6 +148,8 @@ class RunConfig(_Strict):
     controls: tuple[str, ...] = ()
     standard: Settings | None = None
     dp: Settings | None = None
+    # Made from a finished audit, and added to it: it changes nothing of that.
+    removal: RemovalConfig | None = None
     # How and where to execute; these do not change what is estimated.
     device: str = "auto"
 
@@ -173,13 +198,15 @@ class RunConfig(_Strict):
         return tuple(sorted(value))
 
 
-# Fields that say how to execute a run, not what it estimates: they may change on resume.
+# Fields that say how to execute a run, not what it estimates: they may change on resume. And the
+# experiment that may be added to a run; run.json has its settings apart.
 _EXECUTION = frozenset({"device", "data_root"})
+_ADDED = frozenset({"removal"})
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
     """The part of ``config`` that a resumed run must share, as plain JSON."""
-    return config.model_dump(mode="json", exclude=set(_EXECUTION))
+    return config.model_dump(mode="json", exclude=set(_EXECUTION | _ADDED))
 
 
 def config_digest(config: RunConfig) -> str:

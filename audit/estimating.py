@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from audit.accounting import PrivacyCurve
-from audit.analysis import AnalysedArm, ArmOutputs, Coins, analyse
+from audit.analysis import AnalysedArm, ArmOutputs, Coins, analyse, removal_summary
 from audit.claims import Claim, strictest
 from audit.data.dataset import Dataset
 from audit.errors import BadInput
@@ -49,6 +49,9 @@ def estimate_run(
         coins=coins,
         seed=manifest["seed"],
     )
+    if "removal" in manifest:
+        experiment = removal_summary(manifest["removal"], read, len(data.x_train))
+        results = replace(results, summary={**results.summary, "removal": experiment})
     summary = {**results.summary, "findings": findings(results.summary, manifest)}
     if "plant" in manifest:
         summary["plant"] = manifest["plant"]["name"]

@@ -53,6 +53,21 @@ def fair_coins(count: int, models: range, *, seed: int) -> Bool[np.ndarray, "mod
     return coins
 
 
+def removed_at_random(
+    n: int, count: int, models: range, *, seed: int
+) -> Bool[np.ndarray, "models n"]:
+    """``count`` of ``n`` examples drawn at random for each of ``models``.
+
+    Row k depends on ``seed``, ``n``, ``count`` and k alone, and a larger count removes what a
+    smaller one does, and more.
+    """
+    rows = np.zeros((len(models), n), dtype=bool)
+    for row, model in enumerate(models):
+        order = generator(seed, Purpose.REMOVAL, model).permutation(n)
+        rows[row, order[:count]] = True
+    return rows
+
+
 def neighbour_guarantee(
     epsilon: float, delta: float, design: Design, adjacency: Adjacency = "add_remove"
 ) -> tuple[float, float]:

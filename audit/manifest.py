@@ -60,6 +60,14 @@ _SHAPE: dict[str, Any] = {
     },
     "judged_by?": _CLAIM,
     "plant?": {"name": str, "what": str, "where": str, "breaks": str},
+    "removal?": {
+        "thresholds": list,
+        "models": int,
+        "first": int,
+        "removed": {"*": int},
+        "settings": dict,
+        "left_out": list,
+    },
     "canaries?": {"kind": str, "count": int, "copies": int, "arms": list},
     "plan": {"models": int, "cohort_size": int, "cohorts": list},
     "shards": {

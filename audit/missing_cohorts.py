@@ -52,7 +52,7 @@ def train(
     missing = [task for task in plan.tasks if task.key not in finished]
     done: Counter[str] = Counter()
     for task in plan.tasks:
-        done[task.arm.name] += len(task.models) if task.key in finished else 0
+        done[task.name] += len(task.models) if task.key in finished else 0
     listener.plan(plan, dict(done))
     if not missing:
         return
@@ -62,7 +62,7 @@ def train(
         counts = {name: float(count) for name, count in done.items()}
         for key, fraction in fractions.items():
             task = by_key[key]
-            counts[task.arm.name] += fraction * len(task.models)
+            counts[task.name] += fraction * len(task.models)
         listener.progress(counts)
 
     if cluster is None:
@@ -83,7 +83,7 @@ def train(
     with closing(outputs):
         for task, output in outputs:
             _save(store, task, output)
-            done[task.arm.name] += len(task.models)
+            done[task.name] += len(task.models)
     on_progress({})
 
 

@@ -23,6 +23,7 @@ from audit.manifest import (
 from audit.manifest_entries import describe_code, new_manifest
 from audit.missing_cohorts import Listener, train
 from audit.plan import Plan, make_plan
+from audit.removing import refuse_other_removal, remove
 from audit.report.address_space import missing_addresses
 from audit.report.findings import exit_code
 from audit.reporting import write_report
@@ -112,10 +113,13 @@ def _run(
         else:
             store.manifest = new_manifest(config, data, plan, device, command_line)
             store.manifest["hardware"] = _hardware(device, cluster)
+        refuse_other_removal(store.manifest, config)
         store.write_manifest()
         train(store, plan, data, device, listener, cluster)
         if config.plant is None:
             _refuse_failed_checks(store.manifest)
+        if "removal" in store.manifest or config.removal is not None:
+            remove(store, plan, config, data, device, listener, cluster)
         return finish(store, data, listener)
 
 

@@ -33,6 +33,7 @@ class Purpose(IntEnum):
     CALIBRATION = 18
     LONG_TAIL = 19
     RANDOM_LABELS = 20
+    REMOVAL = 21
 
 
 def generator(root: int, purpose: Purpose, *key: int | str) -> np.random.Generator:

@@ -20,11 +20,11 @@ def read_outputs(
 ) -> ArmOutputs:
     """All models of ``arm`` from the shards, in order (``damaged``: of ``read_shards``)."""
     sizes = {"membership": "n", "train_correct": "n", "test_correct": "n_test"}
-    models = models_listed(manifest, arm)
-    if models > manifest["plan"]["models"]:
+    models, planned = models_listed(manifest, arm), _planned(manifest, arm)
+    if models > planned:
         raise AuditError(
             f"shards of arm {arm} hold {models} models, and run.json plans "
-            f"{manifest['plan']['models']}: the manifest is damaged. Restore it, or start with "
+            f"{planned}: the manifest is damaged. Restore it, or start with "
             "another --out"
         )
     # Filled shard by shard: many models must not lie in memory twice.
@@ -53,6 +53,12 @@ def read_outputs(
         ),
         canaries=_canary_outputs(canaries, manifest, arm) if canaries else None,
     )
+
+
+def _planned(manifest: dict[str, Any], arm: str) -> int:
+    """How many models ``arm``, or what stands in an arm's place, has by plan."""
+    within = "plan" if arm in manifest["arms"] else "removal"
+    return manifest[within]["models"]
 
 
 def _fill(whole: np.ndarray, rows: slice, part: np.ndarray, name: str, arm: str) -> None:

@@ -16,10 +16,14 @@ from typing import Any
 import numpy as np
 
 from audit.accounting import privacy_curve, swap_curve
+from audit.claims import STANDARD
 from audit.controls import Control
 from audit.errors import AuditError
+from audit.estimates.memorization import memorization
 from audit.inclusion import membership, neighbour_guarantee
+from audit.plan_removal import removals
 from audit.shards import read_shards
+from audit.stored_outputs import read_outputs
 
 # Accountants of other versions differ by what their grids leave open.
 ACCOUNTED = 1e-3
@@ -46,6 +50,8 @@ def manifest_checks(path: Path, manifest: dict[str, Any]) -> Iterator[Check]:
     if manifest["config"].get("command", "run") == "run":
         yield _asked_for(manifest)
         yield _subsets(path, manifest)
+        if "removal" in manifest:
+            yield _removed(path, manifest)
 
 
 def _meaning(arm: str, facts: dict[str, Any], design: Any) -> Check:
@@ -144,6 +150,33 @@ def _subsets(path: Path, manifest: dict[str, Any]) -> Check:
             wrong.append(arm)
     seen = "as drawn from the seed"
     return Check(what, not wrong, seen if not wrong else f"not {seen}: {', '.join(wrong)}")
+
+
+def _removed(path: Path, manifest: dict[str, Any]) -> Check:
+    """Who was removed follows from the standard arm's memorization, and is in no subset."""
+    what, facts, inclusion = "removal", manifest["removal"], manifest["inclusion"]
+    try:
+        standard = read_outputs(path, manifest, STANDARD, damaged="read")
+        mem = memorization(standard.membership, standard.train_correct).mem
+        conditions = removals(facts["thresholds"], mem)
+        wrong = [
+            f"{threshold:g}"
+            for threshold in facts["thresholds"]
+            if int((mem >= threshold - 1e-12).sum()) != facts["removed"].get(f"{threshold:g}")
+        ]
+        for condition in conditions:
+            seen = read_outputs(path, manifest, condition.name, damaged="read").membership
+            models = range(facts["first"], facts["first"] + facts["models"])
+            drawn = membership(
+                seen.shape[1], models, p=inclusion["p"], design=inclusion["design"],
+                seed=manifest["seed"],
+            ) & ~condition.of(seen.shape[1], models, seed=manifest["seed"])  # fmt: skip
+            if not np.array_equal(drawn, seen):
+                wrong.append(condition.name)
+    except (AuditError, ValueError, TypeError, OverflowError) as error:
+        return Check(what, None, f"could not be checked: {' '.join(str(error).split())[:200]}")
+    seen_words = "removed as memorization says, from subsets drawn from the seed"
+    return Check(what, not wrong, seen_words if not wrong else f"other: {', '.join(wrong[:8])}")
 
 
 def _close(stated: Any, made: float, relative: float) -> bool:

@@ -56,6 +56,8 @@ ROOM_OF = {
     "plan_controls": "plan",
     "plan_learners": "plan",
     "plan_networks": "plan",
+    "plan_removal": "plan",
+    "removing": "pipeline",
     "planned_arm": "plan",
     "brought": "pipeline",
     "elsewhere": "pipeline",

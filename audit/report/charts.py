@@ -21,6 +21,7 @@ from audit.report import (
     charts_examples,
     charts_frontier,
     charts_longtail,
+    charts_removal,
     charts_subgroups,
 )
 from audit.report.address_space import require_addresses
@@ -45,6 +46,7 @@ _KINDS: dict[str, Callable[[Json, str], alt.LayerChart]] = {
     "frontier": charts_frontier.frontier,
     "controls": charts_controls.controls,
     "longtail": charts_longtail.longtail,
+    "removal": charts_removal.removal,
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from audit.report.blocks import NUMBER, TEXT, section, table, text
+from audit.report.removal_blocks import removal_blocks
 from audit.report.words import (
     STANDARD,
     Json,
@@ -42,7 +43,8 @@ def longtail_section(
     ]
     if entries:
         blocks += [_counts(entries), text(*(_reading(e, run) for e in entries))]
-    return section("longtail", TITLE, [*blocks, _beside(run, summary, entries)])
+    blocks.append(_beside(run, summary, entries))
+    return section("longtail", TITLE, [*blocks, *removal_blocks(summary)])
 
 
 def _why_nothing(

@@ -11,7 +11,7 @@ from audit.report.words import Json, finite
 
 _SUMMARY = (
     *("models", "arms", "controls", "trends", "disparity", "fairlearn", "longtail"),
-    *("power", "calibration"),
+    *("power", "calibration", "removal"),
 )
 _SOURCE = (
     *("config_sha256", "seed", "created", "finished", "command_line", "versions", "status"),

@@ -33,6 +33,8 @@ def train_cohort(
     start = time.perf_counter()
     n = len(data.x_train)
     member = membership(n, task.models, p=task.p, design=task.design, seed=task.seed)
+    if task.removal is not None:
+        member &= ~task.removal.of(n, task.models, seed=task.seed)
     data = _as_trained(data, task)
     planted = None
     if data.x_canary is not None:

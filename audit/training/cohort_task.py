@@ -9,11 +9,33 @@ import numpy as np
 from jaxtyping import Bool, Float16, Float32
 
 from audit.config import Design
+from audit.inclusion import removed_at_random
 from audit.training.arms import Arm, LearnerArm
 from audit.training.crosscheck import CrossCheck
 from audit.training.engines import Engine
 from audit.training.learners import Estimator
 from audit.training.models import Model
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Training examples that models are trained without, whatever their subset says.
+
+    Attributes:
+        name: what the models are called in the manifest, in place of their arm.
+        removed: these examples, the same for all models.
+        at_random: so many more, drawn for each model.
+    """
+
+    name: str
+    removed: tuple[int, ...] = ()
+    at_random: int = 0
+
+    def of(self, n: int, models: range, *, seed: int) -> Bool[np.ndarray, "models n"]:
+        """Who is removed from the training sets of ``models``."""
+        gone = removed_at_random(n, self.at_random, models, seed=seed)
+        gone[:, list(self.removed)] = True
+        return gone
 
 
 @dataclass(frozen=True)
@@ -33,6 +55,12 @@ class CohortTask:
     at_once: int | None = None
     """Models trained together, where that is fewer than the cohort has: a run begun on another
     device keeps its cohorts."""
+    removal: Removal | None = None
+
+    @property
+    def name(self) -> str:
+        """What its models are called in the manifest: their arm, or what was removed."""
+        return self.arm.name if self.removal is None else self.removal.name
 
     @property
     def models(self) -> range:
@@ -41,7 +69,7 @@ class CohortTask:
     @property
     def key(self) -> str:
         """The cohort's name in the manifest: ``standard/0-24``."""
-        return f"{self.arm.name}/{self.first}-{self.last}"
+        return f"{self.name}/{self.first}-{self.last}"
 
     @property
     def total_steps(self) -> int:
