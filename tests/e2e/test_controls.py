@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished, Path
     return folder / "beside", with_some, folder / "bare"
 
 
-def summary(run: Path) -> dict[str, object]:
+def summary(run: Path) -> dict[str, Any]:
     return json.loads((run / "results/summary.json").read_text())
 
 
@@ -38,9 +39,9 @@ def test_controls_change_nothing_of_the_audit(done: tuple[Path, Finished, Path])
     beside, command, bare = done
     assert command.code == 3, command
     with_some, without = summary(beside), summary(bare)
-    assert set(with_some.pop("controls")) == set(ARMS)  # pyright: ignore[reportArgumentType]
+    assert set(with_some.pop("controls")) == set(ARMS)
     cross_checks = [f"cross-check-{arm}" for arm in ARMS]
-    told = [f for f in with_some["findings"] if f["id"] not in cross_checks]  # pyright: ignore
+    told = [f for f in with_some["findings"] if f["id"] not in cross_checks]
     assert told == without["findings"]
     del with_some["findings"], without["findings"]
     assert with_some == without
@@ -69,7 +70,7 @@ def test_all_arms_train_on_the_same_subsets(done: tuple[Path, Finished, Path]):
 
 
 def test_random_labels_are_memorized_or_not_known(done: tuple[Path, Finished, Path]):
-    control = summary(done[0])["controls"]["random-labels-100"]  # pyright: ignore
+    control = summary(done[0])["controls"]["random-labels-100"]
     assert control["accuracy_excluded"]["value"] == pytest.approx(0.1, abs=0.03)
     assert control["accuracy_included"]["value"] > 0.12
 
@@ -97,4 +98,19 @@ def test_other_controls_are_another_run(done: tuple[Path, Finished, Path]):
     assert_refused(again, "controls")
     assert_refused(
         audit("run", "--control", "pruned-100", cwd=folder), "controls", "pruned-100", "99.9"
+    )
+
+
+def test_a_removal_experiment_is_added_to_a_run(done: tuple[Path, Finished, Path]):
+    bare = done[2]
+    command = ("run", "--config", "small.toml", "--out", "bare", "--removal")
+    made = audit(*command, "--removal-near-duplicates", "0.5", cwd=bare.parent)
+    assert made.code == 3, made
+    assert "16 trained before" in made.err
+    experiment = summary(bare)["removal"]
+    assert experiment["near_duplicates"] == 0.5
+    assert "What the memorized examples are worth" in (bare / "report.html").read_text()
+    assert_refused(audit(*command, cwd=bare.parent), "removal.near_duplicates", "0.5")
+    assert_refused(
+        audit("run", "--removal-weight-decay", "2", cwd=bare.parent), "removal.weight_decay", "2"
     )

@@ -71,11 +71,12 @@ def make(
     epsilons: tuple[float, ...] = (2.0,),
     hostile: bool = True,
     controls: bool = False,
+    removal: bool = False,
 ) -> Run:
     """A run whose private arms have ``verdict``; everything else follows from ``seed``.
 
     ``hostile``: with a grouping by column (then the main one) whose name and subgroups are attacks.
-    ``controls``: with an arm of each kind of control.
+    ``controls``: with an arm of each kind of control. ``removal``: with the removal experiment.
     """
     rng = np.random.default_rng(seed)
     groupings = _groupings(rng, n, styles)
@@ -107,7 +108,31 @@ def make(
         }  # fmt: skip
         for key in ("trends", "disparity", "fairlearn"):
             summary[key] = [r for r in summary[key] if r["arm"] in audited]
+    if removal:
+        summary["removal"] = removal_of(n, n_test)
     return Run(run, summary, examples, _influence(rng, n), subgroups)
+
+
+def removal_of(n: int, n_test: int) -> dict[str, Any]:
+    """A removal experiment with a threshold that no example reaches."""
+
+    def losses(loss: float) -> dict[str, Any]:
+        return {
+            "accuracy_memorized": e(0.97 - loss, 0.01, 40), "accuracy_random": e(0.97, 0.01, 40),
+            "loss_memorized": e(loss, 0.004, 40), "loss_random": e(0.0002, 0.001, 40),
+            "difference": e(loss - 0.0002, 0.004, 40),
+        }  # fmt: skip
+
+    rows = [
+        {"threshold": t, "removed": k, "share": k / n, "all": losses(x), "filtered": losses(x / 2)}
+        for t, k, x in ((0.1, 90, 0.011), (0.5, 30, 0.002))
+    ]
+    rows.append({"threshold": 0.9, "removed": 0, "share": 0.0, "all": None, "filtered": None})
+    return {
+        "models": 40, "weight_decay": 5e-4, "near_duplicates": 0.5, "left_out": 3,
+        "n_test": n_test, "accuracy_all": e(0.97, 0.01, 40), "accuracy_filtered": e(0.97, 0.01, 40),
+        "thresholds": rows,
+    }  # fmt: skip
 
 
 def _add_controls(run: dict[str, Any], epsilon: float) -> None:

@@ -25,8 +25,8 @@ def charts_of(contents: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def all_charts() -> list[dict[str, Any]]:
-    """Of a hostile run with two ε and controls: every kind of chart."""
-    run = make(seed=1, epsilons=(2.0, 8.0), controls=True)
+    """Of a hostile run with two ε, controls and a removal experiment: every kind of chart."""
+    run = make(seed=1, epsilons=(2.0, 8.0), controls=True, removal=True)
     drawn = charts_of(run.document(full_subgroups=True))
     more = {
         "certified": {"points": [

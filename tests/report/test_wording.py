@@ -21,7 +21,7 @@ from tests.report.test_findings import BANNED
 
 REPORTS = (
     *("violates", "could_not_tell", "three arms", "standard only", "claim alone", "public"),
-    *("controls", "public controls"),
+    *("controls and removal", "public controls"),
 )
 
 
@@ -30,8 +30,8 @@ def report(kind: str) -> dict[str, Any]:
     """A report of one kind, with ordinary names and statements."""
     verdict = kind if kind in {"violates", "could_not_tell"} else "consistent"
     epsilons = (1.0, 2.0, 8.0) if kind == "three arms" else (2.0,)
-    controls = kind.endswith("controls")
-    run = make(seed=3, verdict=verdict, epsilons=epsilons, hostile=False, controls=controls)
+    more = {"controls": "controls" in kind, "removal": "removal" in kind}
+    run = make(seed=3, verdict=verdict, epsilons=epsilons, hostile=False, **more)
     if kind == "standard only":
         run = standard_only(copy.deepcopy(run))
     if kind == "claim alone":
