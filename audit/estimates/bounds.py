@@ -7,6 +7,7 @@ training sets (Jensen). The same function bounds p_out given p_in: the guarantee
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64
@@ -14,7 +15,9 @@ from jaxtyping import Bool, Float, Float64
 from audit.errors import BadInput
 
 
-@dataclass(frozen=True)
+# Compared by identity, as a key of what was computed for it: two of the same numbers are only
+# computed for twice.
+@dataclass(frozen=True, eq=False)
 class Bound:
     """A concave piecewise linear upper bound on one probability given the other.
 
@@ -38,11 +41,13 @@ class Bound:
         return float((self.value - self.at).max())
 
 
+@lru_cache(maxsize=256)
 def line_bound(epsilon: float, delta: float) -> Bound:
     """One direction of one outcome alone: p_in ≤ min(1, e^ε p_out + δ)."""
     return _envelope(*_lines(np.array([epsilon]), np.array([delta]), both_outcomes=False))
 
 
+@lru_cache(maxsize=256)
 def dp_bound(epsilon: float, delta: float) -> Bound:
     """Both outcomes: p_in ≤ min(e^ε p_out + δ, 1 − e^{−ε}(1 − δ − p_out)).
 

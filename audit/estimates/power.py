@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 
 import numpy as np
@@ -201,6 +202,8 @@ def _power(
     return float(weight @ stats.binom.sf(first - 1, n_in, p_in))
 
 
+# All arms of a run are tested against few claims at the same counts, and so are its power tables.
+@lru_cache(maxsize=4096)
 def _refuted_from(
     n_in: int, n_out: int, bound: Bound, level: float, p_out: float, test: Form
 ) -> tuple[Int64[np.ndarray, " values"], Float64[np.ndarray, " values"]]:
@@ -225,6 +228,8 @@ def _refuted_from(
         refuted &= middle <= n_in
         high = np.where(refuted, middle, high)
         low = np.where(refuted, low, np.minimum(middle + 1, high))
+    for kept in (high, weight):
+        kept.flags.writeable = False
     return high, weight
 
 
