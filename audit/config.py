@@ -94,6 +94,11 @@ class RemovalConfig(_Strict):
     weight_decay: float | None = Field(default=None, ge=0, le=1)
     near_duplicates: float | None = Field(default=None, gt=0, le=10)
 
+    @property
+    def most_models(self) -> int:
+        """Models in all, where every threshold is reached: each by memorization and at random."""
+        return (1 + 2 * len(self.thresholds)) * self.models
+
     @field_validator("thresholds")
     @classmethod
     def _thresholds(cls, value: tuple[float, ...]) -> tuple[float, ...]:

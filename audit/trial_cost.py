@@ -8,11 +8,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from audit.claims import STANDARD
 from audit.data.dataset import Dataset
 from audit.plan import Plan
 from audit.training.executors import DataFiles, cores
@@ -43,6 +45,11 @@ def measure(
 def cost(plan: Plan, data: Dataset, tried: list[ArmTrial], workers: int, spent: float) -> Record:
     """The cost of the run from the trial of its arms by ``workers`` processes."""
     arms = {each.arm: _arm(plan, each) for each in tried}
+    if plan.config.removal is not None:
+        # Trained as the standard arm is; fewer where no example reaches a threshold.
+        like = next(each for each in tried if each.arm == STANDARD)
+        whole = replace(plan, models=plan.config.removal.most_models)
+        arms["removal, at most"] = _arm(whole, replace(like, check=0.0))
     longest = max(arm["seconds_per_cohort"]["high"] for arm in arms.values())
 
     def total(end: str) -> float:
@@ -102,7 +109,10 @@ def disk_bytes(plan: Plan, data: Dataset) -> int:
     """Bytes of the shards: membership and correctness as bits, margins as float16, canaries."""
     n, n_test = len(data.y_train), len(data.y_test)
     per_model = 2 * math.ceil(n / 8) + math.ceil(n_test / 8) + 2 * n + 2 * n_test
-    planted, total = plan.canaries, len(plan.arms) * plan.models * per_model
+    models = len(plan.arms) * plan.models
+    if plan.config.removal is not None:
+        models += plan.config.removal.most_models
+    planted, total = plan.canaries, models * per_model
     bits = math.ceil(planted.count / 8)
     per_canary = 2 * bits + 2 * planted.count if planted.examples else bits + 8 * planted.count
     return total + len(planted.arms) * plan.models * per_canary

@@ -129,10 +129,14 @@ class Run:
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """A row per arm and estimate: ``arm, quantity, value, low, high, n``; undefined is NaN."""
+        """A row per arm and estimate: ``arm, quantity, value, low, high, n``; undefined is NaN.
+
+        Controls come last (docs/controls.md).
+        """
+        arms = self.summary_json["arms"] | self.summary_json.get("controls", {})
         rows = [
             {"arm": arm, "quantity": quantity, **estimate}
-            for arm, found in self.summary_json["arms"].items()
+            for arm, found in arms.items()
             for quantity, estimate in found.items()
             if isinstance(estimate, dict) and estimate.keys() == _ESTIMATE
         ]

@@ -17,7 +17,7 @@ def test_a_plan_measures_and_leaves_nothing_behind(small_config: Path, tmp_path:
     folder.mkdir()
     done = audit(
         "plan", "--config", small_config, "--trial-seconds", "2", "--want-epsilon", "1",
-        "--want-difference", "0.05", "--json", cwd=folder,
+        "--want-difference", "0.05", "--control", "noise-only", "--removal", "--json", cwd=folder,
     )  # fmt: skip
     assert done.code == 0, done.err
     assert not list(folder.iterdir())
@@ -31,6 +31,15 @@ def test_a_plan_measures_and_leaves_nothing_behind(small_config: Path, tmp_path:
     dp = plan["arms"]["dp-2"]
     assert dp["noise_multiplier"] > 0
     assert 0 < dp["sample_rate"] < 1
+    control = plan["arms"]["noise-only-2"]
+    assert (control["kind"], control["clip_norm"]) == ("control", None)
+    per_model = {
+        arm: cost["arms"][arm]["process_seconds"]["value"] / models
+        for arm, models in (("standard", 12), ("removal, at most", 9 * 40))
+    }
+    # Nothing of the experiment is cross-checked.
+    check = cost["arms"]["standard"]["cross_check_seconds"] / 12
+    assert per_model["removal, at most"] == pytest.approx(per_model["standard"] - check)
     answers = plan["wanted"]["epsilon"]["answers"]
     assert any(isinstance(answer["models"], int) for answer in answers)
     assert all(a["models"] or a["why"] for a in plan["wanted"]["difference"]["answers"])
