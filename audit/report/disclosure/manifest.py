@@ -42,6 +42,13 @@ def manifest(run: Mapping[str, Any]) -> Json:
         shown["canaries"] = {
             k: v for k, v in shown["canaries"].items() if k not in {"source", "label"}
         }
+    # How many examples are memorized, and by which thresholds some are.
+    shown.pop("removal", None)
+    if "shards" in shown:
+        shown["shards"] = {
+            key: entry for key, entry in shown["shards"].items()
+            if key.partition("/")[0] in shown["arms"]
+        }  # fmt: skip
     # Whoever knows the seed can draw noise and subsets again; the digest of a configuration whose
     # other fields are known tells the seed.
     shown["seed"], shown["config_sha256"], shown["config"] = None, None, {}
