@@ -30,7 +30,8 @@ _SOURCE = "The captions are the report's, which has the tables and tests they sp
 class Chart:
     """One chart of the report; a notebook shows it, :attr:`svg` is a picture of its own.
 
-    ``kind``: histogram, plane, certified, power, roc, trend, forest, exposure or frontier.
+    ``kind``: histogram, plane, certified, power, roc, trend, forest, controls, exposure, frontier
+    or removal.
     ``title`` and ``description`` say what is shown, ``data`` are its numbers as plain JSON (binned:
     no single training example is drawn).
     """
