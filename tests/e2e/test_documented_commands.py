@@ -12,6 +12,7 @@ import shlex
 import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "gender": [("f", "m")[k % 2] for k in range(rows)],
         "defaulted": rng.integers(0, 2, rows).tolist(),
     })  # fmt: skip
-    images = {
+    images: dict[str, Any] = {
         f"{kind}_{part}": values
         for part, count in (("train", 90), ("test", 30))
         for kind, values in (
