@@ -109,7 +109,7 @@ class StudyOptions:
         typer.Option(
             metavar="NAME",
             help="Also train an arm that claims nothing, to compare with: clip-only, noise-only, "
-            "pruned-90 (% of weights), random-labels-100 (% of labels); repeat for several.",
+            "neither, pruned-90 (% of weights), random-labels-100 (% of labels); repeatable.",
         ),
     ] = None
     removal: Annotated[

@@ -211,7 +211,11 @@ _ADDED = frozenset({"removal"})
 
 def identity(config: RunConfig) -> dict[str, Any]:
     """The part of ``config`` that a resumed run must share, as plain JSON."""
-    return config.model_dump(mode="json", exclude=set(_EXECUTION | _ADDED))
+    fields = config.model_dump(mode="json", exclude=set(_EXECUTION | _ADDED))
+    if not config.controls:
+        # As in runs that were begun before there were any.
+        del fields["controls"]
+    return fields
 
 
 def config_digest(config: RunConfig) -> str:

@@ -3,7 +3,9 @@
 Each limits memorization in another way than (ε, δ), or none at all:
 
 - ``clip-only``: DP-SGD whose gradients are clipped and get no noise; ``noise-only``: DP-SGD whose
-  gradients get the noise of ``ε`` and are not clipped (Bagdasaryan & Shmatikov 2019, §4).
+  gradients get the noise of ``ε`` and are not clipped (Bagdasaryan & Shmatikov 2019, §4);
+  ``neither``: the private arm's settings with neither, plain SGD, which tells what of the loss is
+  that of its batch size, learning rate and momentum.
 - ``pruned-P``: standard training that loses P % of its weights, the smallest, on the way (Zhu &
   Gupta 2018, as Hooker et al. 2019 used it).
 - ``random-labels-P``: standard training on a training set of which P % have a label drawn at random
@@ -16,11 +18,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["clip-only", "noise-only", "pruned", "random-labels"]
+Kind = Literal["clip-only", "noise-only", "neither", "pruned", "random-labels"]
+PARTS_OF_DP: tuple[Kind, ...] = ("clip-only", "noise-only", "neither")
+"""Kinds that have the settings of the private arm; the others have the standard arm's."""
 
 _PERCENT: dict[str, float] = {"pruned": 90.0, "random-labels": 100.0}
 """Kinds that take a percentage, and what stands for none."""
-CONTROLS = ("clip-only", "noise-only", "pruned-P", "random-labels-P")
+CONTROLS = (*PARTS_OF_DP, "pruned-P", "random-labels-P")
 """As they are asked for; P a percentage above 0, at most 100 (pruned: below)."""
 
 
@@ -36,6 +40,11 @@ class Control:
     share: float = 0.0
 
     @property
+    def of(self) -> Literal["dp", "standard"]:
+        """Whose settings it has."""
+        return "dp" if self.kind in PARTS_OF_DP else "standard"
+
+    @property
     def name(self) -> str:
         """As it is asked for, and the name of its arm: ``pruned-90``."""
         return self.kind if self.share == 0 else f"{self.kind}-{100 * self.share:g}"
@@ -47,7 +56,7 @@ def parse_control(text: str) -> Control:
     Raises:
         ValueError: it names none, or a percentage out of range.
     """
-    for kind in ("clip-only", "noise-only"):
+    for kind in PARTS_OF_DP:
         if text == kind:
             return Control(kind)
     for kind in ("pruned", "random-labels"):

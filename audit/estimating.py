@@ -13,10 +13,12 @@ import numpy as np
 from audit.accounting import PrivacyCurve
 from audit.analysis import AnalysedArm, ArmOutputs, Coins, analyse, removal_summary
 from audit.claims import Claim, strictest
+from audit.conditions import condition_names
 from audit.data.dataset import Dataset
 from audit.errors import BadInput
 from audit.report.findings import findings
 from audit.results import Results
+from audit.shards import models_listed
 from audit.stored_outputs import read_outputs
 
 _NATIVE = ("noise_multiplier", "sample_rate", "steps", "clip_norm")
@@ -49,13 +51,21 @@ def estimate_run(
         coins=coins,
         seed=manifest["seed"],
     )
-    if "removal" in manifest:
+    if "removal" in manifest and removal_is_complete(manifest):
         experiment = removal_summary(manifest["removal"], read, len(data.x_train))
         results = replace(results, summary={**results.summary, "removal": experiment})
     summary = {**results.summary, "findings": findings(results.summary, manifest)}
     if "plant" in manifest:
         summary["plant"] = manifest["plant"]["name"]
     return replace(results, summary=summary)
+
+
+def removal_is_complete(manifest: dict[str, Any]) -> bool:
+    """Whether every condition of the removal experiment has all its models; one that was begun and
+    not finished says nothing yet, and takes nothing from the audit that it was added to."""
+    facts = manifest["removal"]
+    names = condition_names(facts["removed"])
+    return all(models_listed(manifest, name) == facts["models"] for name in names)
 
 
 def analysed_arms(manifest: dict[str, Any]) -> list[AnalysedArm]:
@@ -72,7 +82,13 @@ def analysed_arms(manifest: dict[str, Any]) -> list[AnalysedArm]:
 
 def _analysed(name: str, facts: dict[str, Any]) -> AnalysedArm:
     if facts["kind"] != "dp":
-        return AnalysedArm(name, None, control=facts["kind"] == "control")
+        control = facts.get("control") or {}
+        return AnalysedArm(
+            name,
+            None,
+            control=facts["kind"] == "control",
+            random_labels=control.get("name") == "random-labels",
+        )
     native = {key: facts[key] for key in _NATIVE if facts.get("noise_multiplier") is not None}
     return AnalysedArm(name, _claim(facts), native)
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from audit import provenance
-from audit.config import RunConfig, identity
+from audit.config import RemovalConfig, RunConfig, identity
 from audit.data.dataset import Dataset
 from audit.errors import BadInput
 from audit.shards import SCHEMA_VERSION, shard_path
@@ -54,7 +56,13 @@ _SHAPE: dict[str, Any] = {
             "hyperparameters": dict,
             "sample_rate?": float,
             "steps?": int,
-            "control?": {"name": str, "share": float, "clips": bool, "noise_std": float},
+            "control?": {
+                "name": str,
+                "share": float,
+                "of": str,
+                "clips": bool,
+                "noise_std": float,
+            },
             **_CLAIM,
         }
     },
@@ -65,6 +73,7 @@ _SHAPE: dict[str, Any] = {
         "models": int,
         "first": int,
         "removed": {"*": int},
+        "removed_sha256": {"*": str},
         "settings": dict,
         "left_out": list,
     },
@@ -97,7 +106,41 @@ def read_manifest(run: Path) -> dict[str, Any]:
     _check(manifest, _SHAPE, "run.json", run)
     for key in manifest["shards"]:
         shard_path(run, key)
+    if "removal" in manifest:
+        _check_removal(manifest["removal"], manifest["data"])
     return manifest
+
+
+def _check_removal(found: dict[str, Any], data: dict[str, Any]) -> None:
+    """Refuse an experiment that no run could have written."""
+    try:
+        settings = RemovalConfig.model_validate(found["settings"])
+    except ValidationError as error:
+        raise _damaged_removal("settings", found["settings"]) from error
+    left_out = found["left_out"]
+    names = [f"{t:g}" for t in settings.thresholds]
+    whole = {
+        "thresholds": found["thresholds"] == list(settings.thresholds),
+        "models": found["models"] == settings.models,
+        "first": 0 <= found["first"] <= 10_000_000,
+        "removed": sorted(found["removed"]) == sorted(names)
+        and all(0 <= count <= data["n"] for count in found["removed"].values()),
+        "removed_sha256": sorted(found["removed_sha256"]) == sorted(names),
+        "left_out": all(type(i) is int and 0 <= i < data["n_test"] for i in left_out)
+        and len({*left_out}) == len(left_out),
+    }
+    for field, holds in whole.items():
+        if not holds:
+            raise _damaged_removal(field, found[field])
+
+
+def _damaged_removal(field: str, value: Any) -> BadInput:
+    return BadInput(
+        f"removal.{field}",
+        str(value)[:100],
+        "in run.json is not what this program writes there",
+        "Restore the file, or start again with another --out",
+    )
 
 
 def _check(value: Any, shape: Any, name: str, run: Path) -> None:

@@ -151,7 +151,8 @@ def describe_arm(planned: PlannedArm, n: int) -> dict[str, Any]:
         described["control"] = {
             "name": planned.control.kind,
             "share": planned.control.share,
-            "clips": arm.clip_norm is not None and planned.control.kind != "noise-only",
+            "of": planned.control.of,
+            "clips": planned.control.kind == "clip-only",
             "noise_std": arm.noise_std,
         }
     if isinstance(arm, LearnerArm):
@@ -163,6 +164,9 @@ def describe_arm(planned: PlannedArm, n: int) -> dict[str, Any]:
             "steps": arm.steps,
             "expected_batch_size": arm.expected_batch_size,
         }
+        if planned.control is not None and planned.control.kind != "clip-only":
+            # Of the private arm whose settings these are; this one clips nothing.
+            described["hyperparameters"]["clip_norm"] = None
     described["tuning"] = planned.hyperparameters.tuning
     if planned.mechanism is not None and isinstance(arm, Arm):
         mechanism = asdict(planned.mechanism)

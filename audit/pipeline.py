@@ -23,6 +23,7 @@ from audit.manifest import (
 from audit.manifest_entries import describe_code, new_manifest
 from audit.missing_cohorts import Listener, train
 from audit.plan import Plan, make_plan
+from audit.plan_removal import refuse_removal
 from audit.removing import refuse_other_removal, remove
 from audit.report.address_space import missing_addresses
 from audit.report.findings import exit_code
@@ -97,6 +98,8 @@ def _run(
         listener.stage(f"no report will be drawn: {missing}")
     listener.stage("planning")
     plan = _plan(config, data, device, cluster)
+    if config.removal is not None:
+        refuse_removal(plan, config.removal, len(data.x_test))
     with RunDirectory(out) as store:
         if (out / "run.json").exists():
             # Again, and under the lock: another run may have begun here meanwhile.
@@ -116,8 +119,7 @@ def _run(
         refuse_other_removal(store.manifest, config)
         store.write_manifest()
         train(store, plan, data, device, listener, cluster)
-        if config.plant is None:
-            _refuse_failed_checks(store.manifest)
+        _refuse_failed_checks(store.manifest, planted=config.plant is not None)
         if "removal" in store.manifest or config.removal is not None:
             remove(store, plan, config, data, device, listener, cluster)
         return finish(store, data, listener)
@@ -194,9 +196,14 @@ def _warning_lines(notes: dict[str, Any], models: int) -> list[str]:
     ]
 
 
-def _refuse_failed_checks(manifest: dict[str, Any]) -> None:
-    """Fail the run, before any estimate, if the engine disagreed with the reference."""
+def _refuse_failed_checks(manifest: dict[str, Any], *, planted: bool) -> None:
+    """Fail the run, before any estimate, if the engine disagreed with the reference.
+
+    ``planted``: in the audit's own arms that is a finding then; a control has no bug.
+    """
     for arm, check in manifest["cross_check"].items():
+        if planted and manifest["arms"][arm]["kind"] != "control":
+            continue
         if not check["passed"]:
             raise CheckFailed(
                 f"cross-check of {arm}: model {check['model']} is not what {check['against']} "

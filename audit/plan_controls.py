@@ -21,12 +21,12 @@ def control_arms(
     """The arms that ``config.controls`` asks for; one of ``noise-only`` for each ε.
 
     Raises:
-        BadInput: ``clip-only`` or ``noise-only`` beside a planted bug.
+        BadInput: a part of DP-SGD beside a planted bug.
     """
     arms = []
     for text in config.controls:
         control = parse_control(text)
-        if control.kind not in ("clip-only", "noise-only"):
+        if control.of == "standard":
             arms.append(_of_standard(control, standard))
             continue
         if config.plant is not None:
@@ -36,10 +36,11 @@ def control_arms(
                 "is DP-SGD without one of its parts, and a planted bug changes that too",
                 "Leave one of them out",
             )
-        if control.kind == "clip-only":
-            arms.append(_clip_only(control, private[0]))
-        else:
+        if control.kind == "noise-only":
             arms += [_noise_only(control, arm) for arm in private]
+        else:
+            # Neither depends on ε: one arm serves all of them.
+            arms.append(_without_noise(control, private[0]))
     return arms
 
 
@@ -51,10 +52,12 @@ def _of_standard(control: Control, standard: PlannedArm) -> PlannedArm:
     return replace(standard, arm=arm, control=control)
 
 
-def _clip_only(control: Control, private: PlannedArm) -> PlannedArm:
-    """Clipping does not depend on ε: one arm serves all of them."""
+def _without_noise(control: Control, private: PlannedArm) -> PlannedArm:
     assert isinstance(private.arm, Arm)
-    arm = replace(private.arm, name=control.name, noise_multiplier=0.0, canaries=0)
+    changed = {"noise_multiplier": 0.0}
+    if control.kind == "neither":
+        changed = {"noise_multiplier": None, "clip_norm": None}
+    arm = replace(private.arm, name=control.name, canaries=0, **changed)
     return replace(private, arm=arm, claim=None, mechanism=None, control=control)
 
 

@@ -10,6 +10,7 @@ come back in what it is compared with.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,7 @@ from jaxtyping import Float, Float32, Int64
 from threadpoolctl import threadpool_limits
 
 from audit.claims import STANDARD
+from audit.conditions import AT_RANDOM, BY_MEMORIZATION, NONE
 from audit.config import RemovalConfig
 from audit.errors import BadInput
 from audit.plan import Plan
@@ -27,7 +29,6 @@ from audit.planned_arm import PlannedArm
 from audit.training.arms import Arm
 from audit.training.cohort_task import CohortTask, Removal
 
-NONE, BY_MEMORIZATION, AT_RANDOM = "removal-none", "removal-mem", "removal-random"
 # Rows of distances at once.
 _BLOCK = 512
 
@@ -38,6 +39,26 @@ class PlannedRemoval:
 
     plan: Plan
     described: dict[str, Any]
+
+
+def refuse_removal(plan: Plan, settings: RemovalConfig, n_test: int) -> None:
+    """Refuse an experiment that cannot be carried out, before anything is trained for it.
+
+    Raises:
+        BadInput: there are no test examples, or weight decay for a learner that has none.
+    """
+    if not n_test:
+        raise BadInput(
+            "removal", True, "needs test examples: its outcome is their accuracy", "Give some"
+        )
+    standard = next(arm for arm in plan.arms if arm.name == STANDARD)
+    if settings.weight_decay is not None and not isinstance(standard.arm, Arm):
+        raise BadInput(
+            "removal.weight_decay",
+            settings.weight_decay,
+            "is a setting of networks, and the model trains itself",
+            "Leave it out, or give the learner an option of its own",
+        )
 
 
 def plan_removal(
@@ -57,15 +78,14 @@ def plan_removal(
             another machine; None to look for them.
 
     Raises:
-        BadInput: there are no test examples, or weight decay for a learner that has none.
+        BadInput: as :func:`refuse_removal`.
     """
-    if not len(x_test):
-        raise BadInput(
-            "removal", True, "needs test examples: its outcome is their accuracy", "Give some"
-        )
+    refuse_removal(plan, settings, len(x_test))
     standard = next(arm for arm in plan.arms if arm.name == STANDARD)
     conditions = removals(settings.thresholds, mem)
-    arm = _arm(standard, settings)
+    arm = standard.arm
+    if settings.weight_decay is not None and isinstance(arm, Arm):
+        arm = replace(arm, weight_decay=settings.weight_decay)
     tasks = [
         task
         for condition in conditions
@@ -79,7 +99,8 @@ def plan_removal(
         "thresholds": list(settings.thresholds),
         "models": settings.models,
         "first": plan.models,
-        "removed": {f"{t:g}": _reach(mem, t).size for t in settings.thresholds},
+        "removed": {f"{t:g}": reached(mem, t).size for t in settings.thresholds},
+        "removed_sha256": {f"{t:g}": digest(reached(mem, t)) for t in settings.thresholds},
         "settings": settings.model_dump(mode="json"),
         "left_out": near_duplicates(x_train, x_test, settings.near_duplicates).tolist()
         if left_out is None
@@ -95,31 +116,24 @@ def removals(thresholds: Sequence[float], mem: Float[np.ndarray, " n"]) -> list[
     """Nothing; then, for each threshold that ``mem`` reaches, what does and as many at random."""
     found = [Removal(NONE)]
     for threshold in thresholds:
-        reached = _reach(mem, threshold)
-        if reached.size:
+        gone = reached(mem, threshold)
+        if gone.size:
             found += [
-                Removal(f"{BY_MEMORIZATION}-{threshold:g}", tuple(reached.tolist())),
-                Removal(f"{AT_RANDOM}-{threshold:g}", at_random=reached.size),
+                Removal(f"{BY_MEMORIZATION}-{threshold:g}", tuple(gone.tolist())),
+                Removal(f"{AT_RANDOM}-{threshold:g}", at_random=gone.size),
             ]
     return found
 
 
-def _reach(mem: np.ndarray, threshold: float) -> Int64[np.ndarray, " examples"]:
+def reached(mem: Float[np.ndarray, " n"], threshold: float) -> Int64[np.ndarray, " examples"]:
+    """The examples of memorization ``threshold`` or more."""
     # A share of models that is .25 in decimals may be a hair less in binary.
     return np.flatnonzero(mem >= threshold - 1e-12)
 
 
-def _arm(standard: PlannedArm, settings: RemovalConfig) -> Any:
-    if settings.weight_decay is None:
-        return standard.arm
-    if not isinstance(standard.arm, Arm):
-        raise BadInput(
-            "removal.weight_decay",
-            settings.weight_decay,
-            "is a setting of networks, and the model trains itself",
-            "Leave it out, or give the learner an option of its own",
-        )
-    return replace(standard.arm, weight_decay=settings.weight_decay)
+def digest(examples: Int64[np.ndarray, " examples"]) -> str:
+    """SHA-256 of which examples these are."""
+    return hashlib.sha256(examples.astype("<i8").tobytes()).hexdigest()
 
 
 def _tasks(plan: Plan, planned: PlannedArm, models: int, condition: Removal) -> list[CohortTask]:
@@ -152,6 +166,9 @@ def near_duplicates(
     """
     if ratio is None:
         return np.zeros(0, dtype=np.int64)
+    # Far from the origin the differences would be lost in the squares.
+    middle = x_train.mean(axis=0, dtype=np.float64)
+    x_train, x_test = ((x - middle).astype(np.float32) for x in (x_train, x_test))
     apart = np.sqrt(_nearest(x_train, x_train, itself=True))
     apart = apart[apart > 0]
     if not apart.size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from audit.errors import BadInput
 from audit.estimates.subgroup_power import LossVariance, loss_variance
 from audit.missing_cohorts import Listener
 from audit.plan import Plan, make_plan
+from audit.plan_removal import refuse_removal
 from audit.planned_arm import PlannedArm
 from audit.resolve import load_data, training_device
 from audit.training.arms import Arm
@@ -87,6 +89,8 @@ def plan_audit(
     device = training_device(config)
     listener.stage("planning")
     plan = make_plan(config, data, device=device)
+    if config.removal is not None:
+        refuse_removal(plan, config.removal, len(data.x_test))
     cost, tried = None, []
     if trial_seconds is not None:
         cost, tried = measure(
@@ -124,7 +128,9 @@ def plan_audit(
 
 
 def _design(plan: Plan, data: Dataset, tried: list[ArmTrial]) -> Design:
-    variance, source = _variance(data, tried)
+    variance, source = _variance(
+        data, tried, [arm.name for arm in plan.arms if arm.claim is not None]
+    )
     return Design(
         n=len(data.y_train),
         n_test=len(data.y_test),
@@ -141,12 +147,14 @@ def _design(plan: Plan, data: Dataset, tried: list[ArmTrial]) -> Design:
     )
 
 
-def _variance(data: Dataset, tried: list[ArmTrial]) -> tuple[LossVariance, str]:
+def _variance(
+    data: Dataset, tried: list[ArmTrial], claimed: Collection[str]
+) -> tuple[LossVariance, str]:
     """Variance of the losses of the first private arm that the trial trained to the end."""
     correct = {
         each.arm: np.concatenate([output.test_correct for output in each.outputs])
         for each in tried
-        if each.outputs
+        if each.outputs and (each.arm == STANDARD or each.arm in claimed)
     }
     standard = correct.pop(STANDARD, None)
     if standard is None or not correct or not data.groupings:

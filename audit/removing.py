@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ValidationError
-
 from audit.claims import STANDARD
 from audit.config import RemovalConfig, RunConfig
 from audit.data.dataset import Dataset
@@ -50,11 +48,10 @@ def remove(
     """Train what is missing of the experiment; one that was begun is finished, asked for or not.
 
     Raises:
-        BadInput: it cannot be carried out with this data or model, or run.json holds no such
-            experiment.
+        BadInput: it cannot be carried out with this data or model.
     """
     begun = store.manifest.get("removal")
-    settings = config.removal if begun is None else _settings(begun)
+    settings = config.removal if begun is None else RemovalConfig.model_validate(begun["settings"])
     assert settings is not None
     outputs = read_outputs(store.path, store.manifest, STANDARD)
     mem = memorization(outputs.membership, outputs.train_correct).mem
@@ -75,18 +72,6 @@ def remove(
         store.write_manifest()
     listener.stage("removal: training again without what was memorized")
     train(store, planned.plan, data, device, listener, cluster)
-
-
-def _settings(begun: dict[str, Any]) -> RemovalConfig:
-    try:
-        return RemovalConfig.model_validate(begun["settings"])
-    except ValidationError as error:
-        raise BadInput(
-            "removal.settings",
-            begun["settings"],
-            "in run.json is not what this program writes there",
-            "Restore the file, or start again with another --out",
-        ) from error
 
 
 def _drop(store: RunDirectory) -> None:

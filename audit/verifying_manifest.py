@@ -20,8 +20,9 @@ from audit.claims import STANDARD
 from audit.controls import Control
 from audit.errors import AuditError
 from audit.estimates.memorization import memorization
+from audit.estimating import removal_is_complete
 from audit.inclusion import membership, neighbour_guarantee
-from audit.plan_removal import removals
+from audit.plan_removal import digest, reached, removals
 from audit.shards import read_shards
 from audit.stored_outputs import read_outputs
 
@@ -110,10 +111,10 @@ def _asked_for(manifest: dict[str, Any]) -> Check:
     if not manifest.get("no_private_arm"):
         pairs.append(("ε", sorted(claimed), sorted(config.get("epsilon") or [])))
     for arm, facts in arms.items():
-        # A control is the private or the standard arm with one thing changed.
-        has_norm = (facts.get("hyperparameters") or {}).get("clip_norm") is not None
-        settings = config.get("dp" if facts["kind"] == "dp" or has_norm else "standard") or {}
-        has = facts.get("hyperparameters") or {}
+        control, has = facts.get("control") or {}, facts.get("hyperparameters") or {}
+        settings = config.get(control.get("of", facts["kind"])) or {}
+        if control and not control.get("clips"):
+            has = {key: value for key, value in has.items() if key != "clip_norm"}
         pairs += [(f"{key} of {arm}", has[key], settings.get(key)) for key in has]
         if facts.get("clip_norm") is not None:
             pairs.append((f"clip_norm of {arm}", facts["clip_norm"], has.get("clip_norm")))
@@ -155,6 +156,8 @@ def _subsets(path: Path, manifest: dict[str, Any]) -> Check:
 def _removed(path: Path, manifest: dict[str, Any]) -> Check:
     """Who was removed follows from the standard arm's memorization, and is in no subset."""
     what, facts, inclusion = "removal", manifest["removal"], manifest["inclusion"]
+    if not removal_is_complete(manifest):
+        return Check(what, None, "begun and not finished: nothing is said of it")
     try:
         standard = read_outputs(path, manifest, STANDARD, damaged="read")
         mem = memorization(standard.membership, standard.train_correct).mem
@@ -162,7 +165,8 @@ def _removed(path: Path, manifest: dict[str, Any]) -> Check:
         wrong = [
             f"{threshold:g}"
             for threshold in facts["thresholds"]
-            if int((mem >= threshold - 1e-12).sum()) != facts["removed"].get(f"{threshold:g}")
+            if (reached(mem, threshold).size, digest(reached(mem, threshold)))
+            != (facts["removed"][f"{threshold:g}"], facts["removed_sha256"][f"{threshold:g}"])
         ]
         for condition in conditions:
             seen = read_outputs(path, manifest, condition.name, damaged="read").membership

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.config import make_config
+from audit.config import identity, make_config
 from audit.controls import parse_control
 from audit.errors import BadInput
 
@@ -16,6 +16,7 @@ from audit.errors import BadInput
     [
         ("clip-only", "clip-only", 0.0),
         ("noise-only", "noise-only", 0.0),
+        ("neither", "neither", 0.0),
         ("pruned", "pruned-90", 0.9),
         ("pruned-99.5", "pruned-99.5", 0.995),
         ("random-labels", "random-labels-100", 1.0),
@@ -53,3 +54,8 @@ def test_no_text_gives_a_name_that_is_no_folder_of_its_own(text: str):
         return
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyz-0123456789.")
     assert "/" not in name
+
+
+def test_a_run_without_any_is_the_run_it_was_before_there_were_any():
+    assert "controls" not in identity(make_config([{}]))
+    assert identity(make_config([{"controls": ["pruned"]}]))["controls"] == ["pruned-90"]

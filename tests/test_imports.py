@@ -32,6 +32,7 @@ FLOORS = {
     "resources": 3,
     "config": 2,
     "controls": 1,
+    "conditions": 1,
     "files": 1,
     "seeds": 2,
     "errors": 0,

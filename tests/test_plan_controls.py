@@ -42,11 +42,12 @@ def differences(one: Arm, other: Arm) -> dict[str, Any]:
 
 
 def test_each_control_is_an_arm_of_the_audit_with_one_thing_changed():
-    plan = planned("clip-only", "noise-only", "pruned-80", "random-labels-10", epsilon=(1.0, 4.0))
+    asked = ("clip-only", "noise-only", "neither", "pruned-80", "random-labels-10")
+    plan = planned(*asked, epsilon=(1.0, 4.0))
     arms = {arm.name: arm for arm in plan.arms}
     assert list(arms) == [
         *("standard", "dp-1", "dp-4", "clip-only"),
-        *("noise-only-1", "noise-only-4", "pruned-80", "random-labels-10"),
+        *("noise-only-1", "noise-only-4", "neither", "pruned-80", "random-labels-10"),
     ]
     training = {name: arm.arm for name, arm in arms.items() if isinstance(arm.arm, Arm)}
     standard = training["standard"]
@@ -58,6 +59,12 @@ def test_each_control_is_an_arm_of_the_audit_with_one_thing_changed():
     assert differences(training["dp-1"], training["clip-only"]) == {
         "name": "clip-only",
         "noise_multiplier": 0.0,
+        "canaries": 0,
+    }
+    assert differences(training["dp-1"], training["neither"]) == {
+        "name": "neither",
+        "clip_norm": None,
+        "noise_multiplier": None,
         "canaries": 0,
     }
     for epsilon in ("1", "4"):

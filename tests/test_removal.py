@@ -15,10 +15,13 @@ from audit import pipeline
 from audit.config import RemovalConfig, config_digest, make_config
 from audit.data.dataset import Dataset
 from audit.errors import BadInput
+from audit.estimating import estimate_run
 from audit.inclusion import membership, removed_at_random
+from audit.manifest import read_manifest
 from audit.plan import Plan, make_plan
 from audit.plan_removal import near_duplicates, plan_removal, removals
 from audit.resolve import configure, load_data
+from audit.stored_labels import read_labels
 from audit.stored_outputs import read_outputs
 from audit.training.arms import LearnerArm
 from audit.training.cohort_task import Removal
@@ -110,6 +113,10 @@ def test_near_duplicates_are_those_of_a_plain_search():
     assert found.tolist() == expected.tolist()
     assert {7, 8} <= set(found.tolist()) < set(range(90))
     assert near_duplicates(x_train, x_test, None).size == 0
+    # Far from the origin, where squares are large and differences small.
+    far = near_duplicates(x_train + 1000, x_test + 1000, 0.9)
+    assert {7, 8} <= set(far.tolist())
+    assert abs(len(far) - len(found)) <= 1
     same = np.ones((4, 2), dtype=np.float32)
     assert near_duplicates(same, same, 0.5).size == 0
 
@@ -196,6 +203,65 @@ def test_a_verifier_finds_what_was_removed_and_what_was_not(
     assert check(facts) is True
     assert check({**facts, "removed": {**facts["removed"], "0.3": 1}}) is False
     assert check({**facts, "first": facts["first"] + 1}) is False
+    other = {**facts["removed_sha256"], "0.3": "00"}
+    assert check({**facts, "removed_sha256": other}) is False
+    # Begun, and not finished.
+    assert check({**facts, "models": facts["models"] + 1}) is None
+
+
+def test_an_experiment_that_is_not_finished_takes_nothing_from_the_run(
+    added: tuple[Path, dict[str, Any]],
+):
+    out, manifest = added
+    shards = {k: v for k, v in manifest["shards"].items() if not k.startswith("removal-random")}
+    results = estimate_run(out, {**manifest, "shards": shards}, read_labels(out, manifest))
+    assert "removal" not in results.summary
+    assert results.summary["arms"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("left_out", [999_999]),
+        ("left_out", [-1]),
+        ("left_out", ["a"]),
+        ("left_out", [True]),
+        ("left_out", [3, 3]),
+        ("thresholds", ["0.3", "0.9"]),
+        ("thresholds", [None]),
+        ("thresholds", []),
+        ("removed", {}),
+        ("removed", {"0.3": -1, "0.9": 0}),
+        ("removed", {"0.3": 10**9, "0.9": 0}),
+        ("removed_sha256", {"0.3": "00"}),
+        ("models", 10**7),
+        ("first", -1),
+        ("settings", {}),
+        ("settings", {"models": "many"}),
+    ],
+)
+def test_a_hostile_experiment_in_run_json_is_refused_by_name(
+    field: str, value: Any, added: tuple[Path, dict[str, Any]], tmp_path: Path
+):
+    _, manifest = added
+    run = tmp_path / "hostile"
+    run.mkdir()
+    edited = {**manifest, "removal": {**manifest["removal"], field: value}}
+    (run / "run.json").write_text(json.dumps(edited))
+    with pytest.raises(BadInput, match=r"removal\.") as refused:
+        read_manifest(run)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_cannot_be_is_refused_before_anything_is_trained(tmp_path: Path, data: Dataset):
+    config = configure(
+        None,
+        {"model": "sklearn.tree:DecisionTreeClassifier", "models": 6,
+         "removal": {"weight_decay": 0.1}},
+    )  # fmt: skip
+    with pytest.raises(BadInput, match="setting of networks"):
+        pipeline.run(config, tmp_path / "r", command_line="audit run", listener=Quiet(), data=data)
+    assert not (tmp_path / "r").exists()
 
 
 def test_it_goes_on_unasked_and_with_no_other_settings(

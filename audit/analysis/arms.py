@@ -45,12 +45,14 @@ _MOST_WITNESSES = 10
 class AnalysedArm:
     """What the analysis needs to know of an arm: its name, what it claims if it claims anything,
     the ``native`` parameters of its training that the summary repeats, and whether it is a
-    ``control``, which stands beside the arms of the audit and is never judged with them."""
+    ``control``, which stands beside the arms of the audit and is never judged with them; one with
+    ``random_labels`` was trained on, and asked about, others than the data set's."""
 
     name: str
     claim: Claim | None = None
     native: Mapping[str, float | int | None] = field(default_factory=dict)
     control: bool = False
+    random_labels: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,13 @@ def estimate_arm(outputs: ArmOutputs, judged_by: Claim) -> ArmEstimates:
     return ArmEstimates(mem, test, above, pairs, judged_by, exposed)
 
 
-def example_rows(name: str, found: ArmEstimates, data: Dataset) -> pd.DataFrame:
+def example_rows(arm: AnalysedArm, found: ArmEstimates, data: Dataset) -> pd.DataFrame:
     """One row per training example, as in results/examples.parquet."""
+    name = arm.name
+    labels = np.asarray(data.class_names, dtype=object)[data.y_train]
+    if arm.random_labels:
+        # Not the label that p_in and p_out are about, which nothing keeps.
+        labels = np.full(len(labels), "(drawn at random)", dtype=object)
     mem = found.memorization
     n = len(mem.mem)
     curve = found.judged_by.curve
@@ -121,7 +128,7 @@ def example_rows(name: str, found: ArmEstimates, data: Dataset) -> pd.DataFrame:
     columns: dict[str, Any] = {
         "arm": [name] * n,
         "example": np.arange(n),
-        "label": np.asarray(data.class_names, dtype=object)[data.y_train],
+        "label": labels,
         "n_in": mem.n_in,
         "n_out": mem.n_out,
         "p_in": mem.p_in,

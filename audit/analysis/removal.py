@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from audit.analysis.arms import ArmOutputs
+from audit.conditions import AT_RANDOM, BY_MEMORIZATION, NONE
 from audit.estimates.accuracy import accuracy, paired_loss
 
 
@@ -25,7 +26,7 @@ def removal_summary(
     over both. ``all``: on all test examples; ``filtered``: without those that are nearly training
     examples, None where nothing was to be filtered.
     """
-    whole = outputs("removal-none").test_correct
+    whole = outputs(NONE).test_correct
     kept = np.ones(whole.shape[1], dtype=bool)
     kept[facts["left_out"]] = False
     filters = {"all": np.ones_like(kept), "filtered": kept}
@@ -38,7 +39,7 @@ def removal_summary(
                                "all": None, "filtered": None}  # fmt: skip
         if removed:
             memorized, random = (
-                outputs(f"removal-{how}-{threshold:g}").test_correct for how in ("mem", "random")
+                outputs(f"{how}-{threshold:g}").test_correct for how in (BY_MEMORIZATION, AT_RANDOM)
             )
             for name, chosen in filters.items():
                 row[name] = _losses(whole[:, chosen], memorized[:, chosen], random[:, chosen])

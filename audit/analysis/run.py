@@ -87,7 +87,7 @@ def analyse(
         }
     return Results(
         examples=pd.concat(
-            [example_rows(name, estimates, data) for name, estimates in found.items()],
+            [example_rows(arm, found[arm.name], data) for arm in arms],
             ignore_index=True,
         ),
         influence=pd.concat(

@@ -19,11 +19,11 @@ from audit.report.chart_parts import (
     window,
     zero,
 )
-from audit.report.colours import FORBIDDEN, INK, MUTED, PRIVATE, STANDARD
+from audit.report.colours import INK, MUTED, PRIVATE, STANDARD
 from audit.report.words import Json, count, estimate, name
 
 # The private arm first; no two that stand beside each other differ by colour alone.
-_COLOURS = (PRIVATE, INK, MUTED, STANDARD, FORBIDDEN)
+_COLOURS = (PRIVATE, INK, MUTED, STANDARD)
 _ROW = 13
 """Height of one interval; a subgroup takes one for each arm, and two for its name."""
 

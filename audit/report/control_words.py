@@ -14,6 +14,7 @@ def control_label(arm: str, facts: Mapping[str, Any]) -> str:
     share = f"{100 * (control.get('share') or 0.0):.3g} %"
     made = {
         "clip-only": "clipping alone",
+        "neither": "private settings, neither clipped nor noised",
         "noise-only": f"noise alone (that of ε = {arm.rpartition('-')[2]})",
         "pruned": f"{share} of the weights pruned",
         "random-labels": f"{share} of the labels at random",

@@ -31,7 +31,7 @@ from audit.report.words import (
 
 _WORST = 10
 """Subgroups shown where there are no frequency bins: those that private training costs most."""
-_DRAWN = ("clip-only", "noise-only", "pruned")
+_DRAWN = ("clip-only", "noise-only", "neither", "pruned")
 """Random labels leave no accuracy to compare: drawn beside the others, they would flatten them."""
 
 
@@ -64,7 +64,7 @@ def controls_blocks(
             blocks += comparison_tables(run, result)
             for grouping in subgroups.loc[subgroups.kind != "frequency", "grouping"].unique():
                 of = rows_of(subgroups, "grouping", str(grouping))
-                blocks.append(groups_table(of, arm, label, full, withheld))
+                blocks.append(groups_table(of, arm, label, full, withheld, kind="control"))
     return blocks
 
 
@@ -74,13 +74,20 @@ def _what(run: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
         "These arms claim nothing and are not part of the verdict. They train on the same subsets "
         "as the others, so that a difference is one of training."
     ]
-    if kinds & {"clip-only", "noise-only"}:
+    if kinds & {"clip-only", "noise-only", "neither"}:
         said.append(
             "DP-SGD does two things: it shortens every gradient to the clip norm, and adds noise. "
             "Each is done alone here, with the private arm's settings (Bagdasaryan & Shmatikov "
-            "2019). What the two cost alone need not add up to what they cost together: "
-            "clipping keeps rare examples' gradients small, and the noise then drowns them."
+            "2019). What the two cost alone need not add up to what they cost together."
         )
+        said.append(
+            "These settings were chosen for clipped gradients; on gradients of full length the "
+            "same learning rate takes longer steps. So the loss of noise alone is that of the "
+            "noise only as far as it exceeds the loss of "
+            + ("the arm with neither, which stands beside it."
+               if "neither" in kinds
+               else "training with neither, which was not run here (--control neither).")
+        )  # fmt: skip
     if "pruned" in kinds:
         said.append(
             "Pruning takes the smallest weights of every matrix away while the network is trained "
@@ -116,16 +123,17 @@ def _overall(run: Mapping[str, Any], summary: Mapping[str, Any]) -> Json:
             estimate(r.get("mem_max")),
             estimate(exposure, "percent"),
             count(r.get("n_refuted")),
+            count(r.get("diverged")),
         ])  # fmt: skip
     columns = [("Arm", TEXT), ("Test accuracy", NUMBER), ("Loss (points)", NUMBER)]
     columns += [("Mean memorization", NUMBER), ("Memorized by 0.25 or more", NUMBER)]
     columns += [("Largest memorization", NUMBER), ("Attack right (LiRA, online)", NUMBER)]
-    columns += [("Examples that ε forbids", NUMBER)]
+    columns += [("Examples that ε forbids", NUMBER), ("Diverged", NUMBER)]
     held = f"ε = {general(judged)}" if finite(judged) else "the strictest ε of the run"
     note = (
         "95 % intervals in brackets; losses paired with standard training by training subset. "
         "The largest memorization of many estimates is too high by chance where there are few "
-        "models. Last column: training examples on which the exact test (Holm, 5 %) refutes a "
+        "models. Examples that ε forbids: those on which the exact test (Holm, 5 %) refutes a "
         f"private arm's own claim; of the others, {held}. A control in which none is found claims "
         "nothing all the same, about these examples or others."
     )

@@ -71,7 +71,11 @@ def _unchecked(run: Mapping[str, Any]) -> list[str]:
                 "subsets and asked the models for their answers."
             )
         elif is_reference(arm, run):
-            loop = "Opacus" if facts.get("kind") == "dp" else "a plain PyTorch loop"
+            private = facts.get("kind") == "dp" or facts.get("control", {}).get("name") in (
+                "clip-only",
+                "noise-only",
+            )
+            loop = "Opacus" if private else "a plain PyTorch loop"
             said.append(f"{label.capitalize()}: trained by {loop} itself, nothing to cross-check.")
         else:
             said.append(f"{label.capitalize()}: the engine was NOT CHECKED against the reference "

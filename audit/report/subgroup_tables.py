@@ -34,13 +34,24 @@ _SMALL_NOTE = (
 )
 
 
-def groups_table(rows: pd.DataFrame, arm: str, label: str, full: bool, withheld: Withheld) -> Json:
-    """Loss of every subgroup under ``arm``; subgroups that are withheld come last, by name."""
+def groups_table(
+    rows: pd.DataFrame,
+    arm: str,
+    label: str,
+    full: bool,
+    withheld: Withheld,
+    *,
+    kind: str = "private",
+) -> Json:
+    """Loss of every subgroup under ``arm``; subgroups that are withheld come last, by name.
+
+    ``kind``: what its models are called: "private", or "control".
+    """
     loss = f"loss_{arm}"
     ordered = rows.sort_values(loss, ascending=False, kind="stable", na_position="last")
     keep = ordered if full or len(ordered) <= MOST_ROWS else ordered.head(WORST)
     columns = [("Subgroup", TEXT), ("n train", NUMBER), ("Share", NUMBER), ("n test", NUMBER)]
-    columns += [("Accuracy, standard", NUMBER), ("Accuracy, private", NUMBER)]
+    columns += [("Accuracy, standard", NUMBER), (f"Accuracy, {kind}", NUMBER)]
     columns += [("Loss (points)", NUMBER), ("95 % interval", NUMBER), ("Holm p", NUMBER)]
     columns += [("Multiplicity", NUMBER)]
     left = len(ordered) - len(keep)
@@ -49,7 +60,7 @@ def groups_table(rows: pd.DataFrame, arm: str, label: str, full: bool, withheld:
         "paired by training subset, crossed models × examples variance, Satterthwaite t. "
         "Intervals of accuracy, in brackets: over models and test examples. "
         "Holm p: two-sided, corrected over the subgroups of this grouping. "
-        "Multiplicity: mean of 2q(1−q), q = share of private models that are right."
+        f"Multiplicity: mean of 2q(1−q), q = share of {kind} models that are right."
     )
     if left:
         note += f" {count(left)} further subgroups that lose less, or are not estimable, are left "

@@ -116,8 +116,8 @@ def train_ensemble(
         y: labels [n], same device.
         membership: who is in each model's training set.
         form: where minibatches and noise are drawn; None for where the data lies.
-        on_step: called with the number of finished steps and the current parameters. On a GPU
-            steps finish later than they are counted.
+        on_step: called with the number of finished steps and the current parameters, before
+            anything is pruned. On a GPU steps finish later than they are counted.
         on_canaries: called at the end, where the arm has gradient canaries.
     """
     theta = initial_parameters(model, seed, models)
@@ -210,9 +210,9 @@ def _train_host(work: _Work) -> Tensor:
             if canaries is not None:
                 canaries.observe(cohort.theta)
             done += 1
+            work.on_step(done, cohort.theta)
             if pruner is not None:
                 pruner.after(done)
-            work.on_step(done, cohort.theta)
     if canaries is not None:
         work.on_canaries(canaries.scores())
     return cohort.theta
@@ -244,9 +244,9 @@ def _train_device(work: _Work) -> Tensor:
             if canaries is not None:
                 canaries.observe(cohort.theta)
             done += 1
+            work.on_step(done, cohort.theta)
             if pruner is not None:
                 pruner.after(done)
-            work.on_step(done, cohort.theta)
     if canaries is not None:
         work.on_canaries(canaries.scores())
     return cohort.theta

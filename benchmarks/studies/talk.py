@@ -171,7 +171,7 @@ def _parts(run: audit.Run) -> str:
     wholes = run.summary_json["arms"] | run.summary_json["controls"]
     said = [
         f"{arm} {_loss(rare, arm)} (all: {estimate(wholes[arm]['loss'], 'points')})"
-        for arm in ("dp-2", "clip-only", "noise-only-2", "pruned-90")
+        for arm in ("dp-2", "clip-only", "noise-only-2", "neither", "pruned-90")
     ]
     return f"subgroups of {rare['subgroup']} (n = {rare['n_test']}): " + "; ".join(said)
 

@@ -12,8 +12,8 @@ import pytest
 
 from tests.e2e.conftest import Finished, assert_refused, audit
 
-ASKED = ("clip-only", "noise-only", "pruned-80", "random-labels")
-ARMS = ("clip-only", "noise-only-2", "pruned-80", "random-labels-100")
+ASKED = ("clip-only", "noise-only", "neither", "pruned-80", "random-labels")
+ARMS = ("clip-only", "noise-only-2", "neither", "pruned-80", "random-labels-100")
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,8 @@ def test_random_labels_are_memorized_or_not_known(done: tuple[Path, Finished, Pa
     control = summary(done[0])["controls"]["random-labels-100"]
     assert control["accuracy_excluded"]["value"] == pytest.approx(0.1, abs=0.03)
     assert control["accuracy_included"]["value"] > 0.12
+    shown = audit("show", done[0], "5", cwd=done[0].parent)
+    assert "drawn at random" in shown.out
 
 
 def test_the_run_can_be_verified_and_its_page_shows_them(done: tuple[Path, Finished, Path]):
@@ -110,6 +112,9 @@ def test_a_removal_experiment_is_added_to_a_run(done: tuple[Path, Finished, Path
     experiment = summary(bare)["removal"]
     assert experiment["near_duplicates"] == 0.5
     assert "What the memorized examples are worth" in (bare / "report.html").read_text()
+    assert audit("report", bare, "--profile", "public", cwd=bare.parent).code == 0
+    verified = audit("report", bare, "--verify", cwd=bare.parent)
+    assert verified.code == 0, verified
     assert_refused(audit(*command, cwd=bare.parent), "removal.near_duplicates", "0.5")
     assert_refused(
         audit("run", "--removal-weight-decay", "2", cwd=bare.parent), "removal.weight_decay", "2"

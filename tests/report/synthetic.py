@@ -148,7 +148,7 @@ def _add_controls(run: dict[str, Any], epsilon: float) -> None:
             "control": {
                 "name": next(k for k in ("clip-only", "noise-only", "pruned", "random-labels")
                              if arm.startswith(k)),
-                "share": share, "clips": arm == "clip-only",
+                "share": share, "of": "standard" if share else "dp", "clips": arm == "clip-only",
                 "noise_std": 1.1 if arm.startswith("noise") else 0.0,
             },
         }  # fmt: skip

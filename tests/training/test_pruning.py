@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from audit.training.arms import Arm
-from audit.training.cohort_task import CohortTask
+from audit.training.cohort import train_cohort
+from audit.training.cohort_task import CohortTask, TrainingData
 from audit.training.engines import initial_parameters, train_ensemble
 from audit.training.models import Mlp
 from audit.training.network import Network
@@ -110,6 +111,15 @@ def test_networks_and_devices_are_pruned_too(engine: str):
         assert shares == [pytest.approx(0.8, abs=0.02), 0, pytest.approx(0.8, abs=0.02), 0]
 
 
-def test_the_task_counts_steps_as_ever():
-    task = CohortTask(ARM, MODEL, 0, 1, "ensemble", "poisson", 0.7, 0, "cpu")
-    assert task.total_steps == 120
+@pytest.mark.parametrize("steps", [8, 40, 60, 120])
+def test_short_trainings_are_checked_step_for_step_too(steps: int):
+    """Pruning may begin before the first steps that are compared have ended."""
+    x, y, _ = problem(12)
+    data = TrainingData(x.numpy(), y.numpy(), x.numpy(), y.numpy(), (12,))
+    arm = replace(ARM, steps=steps)
+    task = CohortTask(arm, MODEL, 0, 1, "ensemble", "poisson", 0.7, 0, "cpu", checked_model=1)
+    check = train_cohort(task, data).cross_check
+    assert check is not None
+    assert check.verdict == "holds"
+    assert check.early_relative_difference < 1e-5
+    assert check.parameters_relative_difference < 1e-5

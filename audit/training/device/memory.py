@@ -43,7 +43,9 @@ def bytes_per_model(model: Model, arm: Arm, n: int) -> int:
     if isinstance(model, Mlp):
         # Inputs, outputs, their gradients, and a product's copy of each.
         activations = 4 * width * (2 * model.widths[0] + 4 * sum(model.widths[1:]))
-    return 4 * copies * noise_columns(model.parameters) + tables + activations
+    # Sizes, ranks (eight bytes each) and masks of all weights at once, when some are taken away.
+    pruning = (6 + 12 * arm.pruned) * model.parameters if arm.pruned else 0
+    return 4 * copies * noise_columns(model.parameters) + tables + activations + math.ceil(pruning)
 
 
 def cohort_on_device(
