@@ -6,7 +6,6 @@ import altair as alt
 
 from audit.report.chart_parts import (
     LOSS,
-    SYMBOLS,
     TIP,
     WIDTH,
     choosing,
@@ -19,11 +18,15 @@ from audit.report.chart_parts import (
     window,
     zero,
 )
-from audit.report.colours import INK, MUTED, PRIVATE, STANDARD
+from audit.report.colours import INK, LEVELS, MUTED, PRIVATE, STANDARD
 from audit.report.words import Json, count, estimate, name
 
-# The private arm first; no two that stand beside each other differ by colour alone.
-_COLOURS = (PRIVATE, INK, MUTED, STANDARD)
+# The private arm first; no two of eight have the same shape.
+_COLOURS = (PRIVATE, INK, MUTED, STANDARD, LEVELS[-1])
+_SHAPES = (
+    *("circle", "diamond", "square", "triangle-up"),
+    *("cross", "triangle-down", "triangle-right", "triangle-left"),
+)
 _ROW = 13
 """Height of one interval; a subgroup takes one for each arm, and two for its name."""
 
@@ -48,7 +51,7 @@ def controls(contents: Json, colour: str) -> alt.LayerChart:  # noqa: ARG001  (a
     colours = alt.Scale(
         domain=order, range=[_COLOURS[i % len(_COLOURS)] for i in range(len(order))]
     )
-    shapes = alt.Scale(domain=order, range=[SYMBOLS[i % len(SYMBOLS)] for i in range(len(order))])
+    shapes = alt.Scale(domain=order, range=[_SHAPES[i % len(_SHAPES)] for i in range(len(order))])
     legend = alt.Legend(title=None, columns=1)
     selection, opacity = chosen("arm")
     tint = alt.Color("arm:N", scale=colours, sort=order, legend=legend)

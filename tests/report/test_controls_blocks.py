@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from audit.report.charts import specification
 from audit.report.document import document
+from audit.report.frames import records, rows_of
 from audit.report.inputs import ReportOptions
 from tests.report.synthetic import Run, make
 
@@ -81,11 +83,11 @@ def test_losses_are_drawn_beside_the_strictest_private_arm_where_ten_can_be_coun
         "90 % of the weights pruned",
     ]
     assert all(group["n_test"] >= 10 for group in data["groups"])
-    bins = run.subgroups[run.subgroups["grouping"] == "style within class: frequency"]
+    bins = records(rows_of(run.subgroups, "grouping", "style within class: frequency"))
     assert len(figure["table"]["rows"]) == len(bins)
     empty = [row for row in figure["table"]["rows"] if row[3] == "0"]
     assert all(cell == "not estimable" for row in empty for cell in row[4:])
-    row = bins[bins["n_test"] >= 10].iloc[-1]
+    row = next(row for row in bins[::-1] if row["n_test"] >= 10)
     drawn = [r for r in data["rows"] if r["name"] == row["subgroup"]]
     assert [r["loss"] for r in drawn] == pytest.approx(
         [100 * row[f"loss_{a}"] for a in ("dp-2", "clip-only", "noise-only-2", "pruned-90")]
@@ -128,3 +130,22 @@ def test_a_loss_that_cannot_be_estimated_is_said_and_not_drawn(run: Run):
     figure = next(b for b in blocks_of(holes.document()) if b["type"] == "figure")
     assert {row[5] for row in figure["table"]["rows"]} == {"not estimable"}
     assert "clipping alone" not in {r["arm"] for r in figure["charts"][0]["data"]["rows"]}
+
+
+def test_no_two_arms_of_the_picture_look_alike(contents: dict[str, Any]):
+    figure = next(b for b in blocks_of(contents) if b["type"] == "figure")
+    picture = copy.deepcopy(figure["charts"][0])
+    arms = picture["data"]["arms"]
+    more = [f"{name}, again" for name in arms]
+    picture["data"]["rows"] += [
+        {**row, "arm": f"{row['arm']}, again"} for row in picture["data"]["rows"]
+    ]
+    picture["data"]["arms"] = arms + more
+    spec = specification(picture)
+    scale = next(
+        layer["encoding"]["shape"]["scale"]
+        for layer in spec["layer"]
+        if "shape" in layer["encoding"]
+    )
+    assert scale["domain"] == arms + more
+    assert len(set(scale["range"])) == len(scale["domain"])
