@@ -159,9 +159,10 @@ def test_a_node_is_killed_and_the_outputs_are_the_same(nodes: Any, ray: RayClust
 
 
 def test_it_is_told_how_far_cohorts_are(ray: RayCluster) -> None:
-    tasks, data = study(models=1, standard={"epochs": 800})
+    tasks, data = study(models=1, standard={"epochs": 1500})
     seen: list[dict[str, float]] = []
-    there(ray, tasks[:1], data, seen.append)
+    # Without its cross-check, which would repeat all these steps in a loop: minutes.
+    there(ray, [replace(tasks[0], checked_model=None)], data, seen.append)
     assert any(0 < fraction < 1 for running in seen for fraction in running.values())
 
 
