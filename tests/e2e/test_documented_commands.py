@@ -176,6 +176,7 @@ def test_every_command_runs(place: Path) -> None:
     carry_out(place, lines)
 
 
+@pytest.mark.slow
 def test_every_command_runs_that_trains_nothing(place: Path) -> None:
     """The small twin: they read what two short runs have made."""
     (place / "runs").mkdir(exist_ok=True)
