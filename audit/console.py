@@ -123,13 +123,9 @@ def print_example(results: Results, example: str) -> None:
     if "plant" in results.summary:
         _out.print(escape(planted_words(_one_line(str(results.summary["plant"])))), soft_wrap=True)
     rows = results.examples.loc[results.examples["example"] == int(example)]
-    table = Table(title=f"Training example {example}", title_justify="left", header_style="bold")
-    table.add_column("")
-    for arm in rows["arm"]:
-        table.add_column(escape(str(arm)), justify="right")
-    for title, cells in _example_lines(rows):
-        table.add_row(escape(title), *[escape(cell) for cell in cells])
-    _out.print(table)
+    _out.print(f"[italic]Training example {example}[/italic]")
+    for start in range(0, len(rows), per_table := _arms_per_table(_out.width)):
+        _out.print(_example_table(rows.iloc[start : start + per_table]))
     carried = results.influence.loc[results.influence["train_example"] == int(example)]
     if len(carried) == 0:
         _out.print("No test example was found that this one alone carries.")
@@ -140,6 +136,23 @@ def print_example(results: Results, example: str) -> None:
             f"q = {pair['q_value']:.2g}",
             soft_wrap=True,
         )
+
+
+def _arms_per_table(width: int) -> int:
+    """How many arms stand side by side: a memorization with its interval, in 24 characters, stays
+    on one line."""
+    return max(1, (width - 28) // 26)
+
+
+def _example_table(rows: pd.DataFrame) -> Table:
+    # Folded, not cut: a number without its last digit is another number.
+    table = Table(header_style="bold")
+    table.add_column("", overflow="fold")
+    for arm in rows["arm"]:
+        table.add_column(escape(str(arm)), justify="right", overflow="fold")
+    for title, cells in _example_lines(rows):
+        table.add_row(escape(title), *[escape(cell) for cell in cells])
+    return table
 
 
 def _example_lines(rows: pd.DataFrame) -> list[tuple[str, list[str]]]:

@@ -74,7 +74,9 @@ def test_random_labels_are_memorized_or_not_known(done: tuple[Path, Finished, Pa
     assert control["accuracy_excluded"]["value"] == pytest.approx(0.1, abs=0.03)
     assert control["accuracy_included"]["value"] > 0.12
     shown = audit("show", done[0], "5", cwd=done[0].parent)
-    assert "drawn at random" in shown.out
+    assert "(drawn at random)" in shown.out
+    assert all(f" {arm} " in shown.out for arm in ARMS)
+    assert "…" not in shown.out, "a number is cut off"
 
 
 def test_the_run_can_be_verified_and_its_page_shows_them(done: tuple[Path, Finished, Path]):
