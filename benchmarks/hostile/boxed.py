@@ -29,7 +29,8 @@ _MOST_BYTES = 6 << 30
 _SHAPE = re.compile(r"audit: (\S.* = .+: .+\.|(a |no )?(shards?|arm) .+[:.]) \S.*")
 _MODULES = (
     *("brought", "calibrating", "cli", "console", "console_calibration", "console_check"),
-    *("console_diff", "console_plan", "console_verification", "elsewhere", "planning", "reporting"),
+    *("console_diff", "console_plan", "console_theory", "console_verification", "elsewhere"),
+    *("planning", "removing", "reporting", "theory"),
     *("report.diff", "report.junit", "report.policy_check", "reviewed", "showing", "verifying"),
 )
 

@@ -95,8 +95,38 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "dp.clip_norm": (*_NO_NUMBER, "0", "-1"),
     "dp.augmentation": ("1", '"crop"', '["rotate"]', "[1]", "{}", '["crop", "crop"]'),
     "dp.tuning": ("1", "[]", "nan"),
+    "controls": (
+        *_NO_TEXT[:4],
+        '"clip-only"',
+        '["nope"]',
+        '["clip-only", "clip-only"]',
+        "[1]",
+        '[""]',
+        '["pruned-0"]',
+        '["pruned-100"]',
+        '["random-labels-0"]',
+        '["dp-2"]',
+    ),
+    "removal": ("1", '"x"', "[]", "true", "[{}]"),
+    "removal.thresholds": (
+        *_NO_NUMBER,
+        "0.5",
+        "[]",
+        "[0.2, 0.2]",
+        "[0]",
+        "[-1]",
+        "[1.5]",
+        "[nan]",
+        '["x"]',
+        "[[0.5]]",
+        "[0.5, 0.5000000001]",
+    ),
+    "removal.models": (*_NO_NUMBER, "1", "0", "-3", "1.5", "100_001", '"auto"'),
+    "removal.weight_decay": (*_NO_NUMBER, "-0.1", "1.5"),
+    "removal.near_duplicates": (*_NO_NUMBER, "0", "-1", "10.5"),
     "standard.options": ("1", '"x"', "[]", "{a = nan}", "{a = 2020-01-01}", "{a = 1}"),
 }
+# What a table has beside the field in question.
 _ARM = {"learning_rate": "0.1", "batch_size": "16", "epochs": "2", "clip_norm": "1.0"}
 
 
@@ -115,7 +145,8 @@ def config(bench: Bench, lines: dict[str, str], more: str | bytes = "") -> Case:
     for key, value in given.items():
         table, dot, field = key.partition(".")
         if dot:
-            arm = tables.setdefault(table, [f"{k} = {v}" for k, v in _ARM.items() if k != field])
+            beside = {} if table == "removal" else _ARM
+            arm = tables.setdefault(table, [f"{k} = {v}" for k, v in beside.items() if k != field])
             arm.append(f"{field} = {value}")
     text = "\n".join(plain + [line for t, ls in tables.items() for line in (f"[{t}]", *ls)]) + "\n"
     content = text.encode() + (more.encode() if isinstance(more, str) else more)

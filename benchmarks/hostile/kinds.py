@@ -16,6 +16,7 @@ from benchmarks.hostile import (
     reviews,
     runs,
     tables,
+    theories,
 )
 from benchmarks.hostile.case import Maker
 
@@ -38,6 +39,7 @@ KINDS: dict[str, Kind] = {
     "data: torchvision": Kind(2, images.VISION),
     "options": Kind(11, options.COMMANDS),
     "configurations": Kind(14, configs.CONFIGS),
+    "theory": Kind(4, theories.THEORIES),
     "arrays of estimate": Kind(9, estimates.ESTIMATES),
     "policies": Kind(6, policies.POLICIES),
     "attestations": Kind(5, policies.ATTESTATIONS),

@@ -103,6 +103,11 @@ def _delta(bench: Bench) -> str:
     )
 
 
+def _control(bench: Bench) -> str:
+    size = bench.pick((*_BAD_NUMBERS, "0", "101", "-5", "100.1", "9" * 5000))
+    return bench.pick((f"pruned-{size}", f"random-labels-{size}", "pruned-", "dp-2", _name(bench)))
+
+
 OPTIONS: dict[str, Text] = {
     "--epsilon": positive(0.01, 100),
     "--models": whole(1, 10_000_000),
@@ -121,6 +126,9 @@ OPTIONS: dict[str, Text] = {
     ),
     "--dp-option": lambda b: b.pick((b.word(), "=", f"{b.word()}=[1,", f"{b.word()}={'9' * 5000}")),
     "--hidden": _widths,
+    "--control": _control,
+    "--removal-weight-decay": positive(0, 1),
+    "--removal-near-duplicates": positive(0, 10),
     "--canary-kind": _name,
     "--plant": _name,
     "--device": lambda b: b.pick(
@@ -190,6 +198,7 @@ def unknown_option(bench: Bench) -> Case:
             ("check",),
             ("diff",),
             ("calibrate",),
+            ("theory",),
             ("data",),
             ("data", "inspect"),
             ("data", "list"),

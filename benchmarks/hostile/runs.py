@@ -92,6 +92,8 @@ _TYPED = (
     ("canaries", "count"),
     ("judged_by",),
     ("judged_by", "epsilon"),
+    ("arms", "clip-only", "kind"),
+    ("removal",),
 )
 
 
@@ -108,7 +110,7 @@ def taken_out(bench: Bench) -> Case:
         [
             p
             for p in _TYPED
-            if p[0] not in ("canaries", "judged_by")
+            if p[0] not in ("canaries", "judged_by", "removal")
             and p[-1] not in ("epsilon", "steps", "numpy", "dp-2", "standard/0-1", "standard")
         ]
     )

@@ -18,6 +18,10 @@ models = 4
 cohort_size = 2
 hidden = [4]
 canaries = 12
+controls = ["clip-only"]
+[removal]
+thresholds = [0.5]
+models = 2
 [standard]
 learning_rate = 0.1
 batch_size = 16
