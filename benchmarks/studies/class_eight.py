@@ -1,3 +1,4 @@
+# ruff: noqa: E402 — the environment must be set before libraries read it
 """Accuracy on MNIST's class 8 when it is rare, with and without DP (Bagdasaryan & Shmatikov 2019).
 
     python -m benchmarks.studies.class_eight --data-root data --out class-eight [--device cuda]
@@ -5,7 +6,8 @@
 Class 8 of the training set is cut to m examples; all else stays. At each m, ``--models`` models of
 each arm train on the whole of what is left, with the published constants: minibatch 256 (expected,
 Poisson), 60 epochs, clip norm 1, noise multiplier .8. The learning rates are ours. Finished cohorts
-are kept in ``--out``: the same command goes on where it was, and prints the table of what is there.
+are kept in ``--out``: the same command goes on where it was, and prints the table of what is there;
+several processes may share it, each with ``--points`` (and ``--arms``) of its own.
 
 Published values are read off a poster, to about 2 points. The loss of model k is paired: both arms
 start it from the same weights. Page's test holds the losses against the order "rarer loses more".
@@ -15,17 +17,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+# Threads that wait for each other cost several times what they do (start a process per core).
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 import numpy as np
 import torch
 from scipy import stats
 
 from audit.training.arms import Arm
-from audit.training.engines import train_ensemble
+from audit.training.engines import Engine, train_ensemble
 from audit.training.evaluation import evaluate_cohort
 from audit.training.models import Model, make_model
 from benchmarks.gpu_study import Problem, read_mnist
@@ -49,6 +56,7 @@ class Setting:
     momentum: float
     epochs: float
     device: torch.device
+    engine: Engine
 
 
 def cut(problem: Problem, m: int) -> tuple[np.ndarray, np.ndarray]:
@@ -83,7 +91,7 @@ def train(problem: Problem, m: int, kind: str, models: range, setting: Setting) 
     start = time.perf_counter()
     inputs = model.prepare(x, device), torch.from_numpy(y).to(device)
     everyone = np.ones((len(models), len(x)), dtype=bool)
-    theta = train_ensemble(model, arm, *inputs, everyone, models, seed=SEED)
+    theta = train_ensemble(model, arm, *inputs, everyone, models, seed=SEED, engine=setting.engine)
     test = model.prepare(problem.x_test, device), torch.from_numpy(problem.y_test).to(device)
     correct = evaluate_cohort(model, theta, *test).correct
     finite = torch.isfinite(theta).all(dim=1).cpu().numpy()
@@ -123,18 +131,23 @@ def print_table(found: dict[tuple[int, str], dict[str, np.ndarray]]) -> None:
         "| m | models | no DP, published | measured | DP, published | measured | DP, all classes |"
     )
     print("|---|---|---|---|---|---|---|")
-    whole = [m for m in PUBLISHED if all((m, arm) in found for arm in ARMS)]
-    for m in whole:
-        standard, private = (found[m, arm] for arm in ARMS)
+    for m in (m for m in PUBLISHED if any((m, arm) in found for arm in ARMS)):
+        standard, private = (found.get((m, arm), {}) for arm in ARMS)
+        counts = sorted({len(arm["rare"]) for arm in (standard, private) if arm})
+        cells = [interval(arm[what]) if arm else "—" for arm, what in (
+            (standard, "rare"), (private, "rare"), (private, "all"))]  # fmt: skip
         print(
-            f"| {m:,} | {len(private['rare'])} | {PUBLISHED[m][0]} | {interval(standard['rare'])} "
-            f"| {PUBLISHED[m][1]} | {interval(private['rare'])} | {interval(private['all'])} |"
+            f"| {m:,} | {' and '.join(map(str, counts))} | {PUBLISHED[m][0]} | {cells[0]} "
+            f"| {PUBLISHED[m][1]} | {cells[1]} | {cells[2]} |"
         )
-    if len(whole) < 3:
+    whole = [m for m in PUBLISHED if all((m, arm) in found for arm in ARMS)]
+    models = min((len(found[m, arm]["rare"]) for m in whole for arm in ARMS), default=0)
+    if len(whole) < 3 or models < 2:
         return
     # A row per model, a column per m; the order claimed is that of falling losses.
     losses = np.stack(
-        [found[m, "standard"]["rare"] - found[m, "dp"]["rare"] for m in whole], axis=1
+        [(found[m, "standard"]["rare"][:models] - found[m, "dp"]["rare"][:models]) for m in whole],
+        axis=1,
     )
     page = stats.page_trend_test(losses[:, ::-1])
     print(
@@ -149,9 +162,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--model", default="cnn", choices=("cnn", "mlp"))
+    parser.add_argument("--engine", default="ensemble", choices=get_args(Engine))
     parser.add_argument("--models", type=int, default=20)
     parser.add_argument("--cohort", type=int, help="models trained together; default: all")
     parser.add_argument("--points", type=int, nargs="*", default=list(PUBLISHED))
+    parser.add_argument("--arms", nargs="*", default=list(ARMS), choices=ARMS)
     parser.add_argument("--epochs", type=float, default=EPOCHS)
     parser.add_argument("--learning-rate", type=float, default=0.1)
     parser.add_argument("--dp-learning-rate", type=float, default=0.1)
@@ -167,12 +182,12 @@ def main() -> None:
             activation="tanh", private=True,
         )  # fmt: skip
         rates = {"standard": given.learning_rate, "dp": given.dp_learning_rate}
-        setting = Setting(model, rates, given.momentum, given.epochs, device)
+        setting = Setting(model, rates, given.momentum, given.epochs, device, given.engine)
         cohort = given.cohort or given.models
         for first in range(0, given.models, cohort):
             models = range(first, min(first + cohort, given.models))
             for m in given.points:
-                for kind in ARMS:
+                for kind in given.arms:
                     path = given.out / f"{m:05d}-{kind}-{first:05d}.json"
                     if path.exists():
                         continue
