@@ -22,6 +22,8 @@ _EPSILON_TOLERANCE = 2e-3
 # Above this noise the target is out of reach for any practical training.
 _LARGEST_NOISE = 1e4
 _SMALLEST_NOISE = 0.05
+# Beyond Opacus's largest order, 63, with which no noise gives an ε under log(1/δ)/62 or so.
+_LARGER_ORDERS = (64, 96, 128, 192, 256, 384, 512, 768, 1000)
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,11 @@ def _rdp_epsilon(noise: float, delta: float, q: float, steps: int) -> float:
     with warnings.catch_warnings():
         # Opacus warns when the best order lies at the edge of its grid: looser, still valid.
         warnings.simplefilter("ignore")
-        return float(accountant.get_epsilon(delta))
+        epsilon, order = accountant.get_privacy_spent(delta=delta)
+        if order == max(accountant.DEFAULT_ALPHAS):
+            orders: list[float | int] = list(_LARGER_ORDERS)
+            epsilon = min(epsilon, accountant.get_epsilon(delta, alphas=orders))
+    return float(epsilon)
 
 
 def _pld(noise: float, q: float, steps: int):

@@ -49,6 +49,15 @@ def test_calibrated_noise_achieves_epsilon_and_not_much_more(epsilon: float):
     assert mechanism.epsilon_rdp >= mechanism.epsilon_pld
 
 
+def test_a_small_epsilon_is_not_out_of_reach_for_want_of_orders():
+    """With orders up to 63 no noise at all would have RDP say less than .12 here."""
+    mechanism = calibrate(0.1, 1e-5, sample_rate=0.01, steps=200)
+    assert 0.0995 <= mechanism.epsilon <= 0.1
+    assert mechanism.epsilon_pld <= 0.1
+    assert mechanism.epsilon_rdp == pytest.approx(0.1, abs=0.01)
+    assert 1 < mechanism.noise_multiplier < 20
+
+
 def test_rdp_stands_in_where_prv_fails(monkeypatch: pytest.MonkeyPatch):
     from audit import accounting
 

@@ -116,13 +116,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def _outputs(folder: Path, rng: np.random.Generator) -> None:
     """What `audit estimate` takes, under the names that its page uses."""
     inside = rng.random((12, 40)) < 0.7
-    correct, test = rng.random((12, 40)) < 0.8, rng.random((12, 30)) < 0.8
-    for name, array in (
-        *(("M", inside), ("membership", inside), ("C", correct), ("T", test)),
-        *(("dp_train", correct), ("dp_test", test)),
-        *(("standard_train", correct), ("standard_test", test)),
-    ):
-        np.save(folder / f"{name}.npy", array)
+    np.save(folder / "M.npy", inside)
+    np.save(folder / "membership.npy", inside)
+    for train, test in (("C", "T"), ("dp_train", "dp_test"), ("standard_train", "standard_test")):
+        np.save(folder / f"{train}.npy", rng.random((12, 40)) < 0.8)
+        np.save(folder / f"{test}.npy", rng.random((12, 30)) < 0.8)
     for name, rows in (("train", 40), ("test", 30)):
         labels = {"label": [k % 2 for k in range(rows)], "g": [f"g{k % 3}" for k in range(rows)]}
         write_csv(folder / f"{name}.csv", labels)
