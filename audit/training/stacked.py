@@ -23,7 +23,17 @@ from audit.training.arms import Arm
 from audit.training.augmentation import augment
 from audit.training.ensemble import CLIP_EPS, Data
 from audit.training.network import Network
-from audit.training.stacked_layers import LAYERS, Rows, StackedLayer, StackedScale, Trace
+from audit.training.stacked_conv import StackedConv2d
+from audit.training.stacked_layers import (
+    Rows,
+    StackedLayer,
+    StackedLinear,
+    StackedScale,
+    Trace,
+)
+
+# Every kind of layer with parameters that a cohort can hold.
+LAYERS: tuple[type[StackedLayer], ...] = (StackedLinear, StackedConv2d, StackedScale)
 
 # Modules and functions without parameters that treat each example by itself. Dropout is not among
 # them: its masks would depend on who else is in the cohort, and no reference could repeat them.

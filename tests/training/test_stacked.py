@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from audit.inclusion import membership
-from audit.training import stacked, stacked_layers
+from audit.training import stacked, stacked_conv
 from audit.training.arms import Arm
 from audit.training.device.networks import PaddedFunctional, PaddedNetwork
 from audit.training.device.padded import PaddedData, pad
@@ -140,12 +140,12 @@ def test_every_way_to_the_norms_gives_the_same_step(
     usual = one_step(network, DP, noise.clone())[2]
     if way in ("ghost", "direct"):
         cheaper = way == "ghost"
-        monkeypatch.setattr(stacked_layers, "_ghost_is_cheaper", lambda *sizes: cheaper)
+        monkeypatch.setattr(stacked_conv, "_ghost_is_cheaper", lambda *sizes: cheaper)
     elif way == "recomputed":
-        monkeypatch.setattr(stacked_layers, "_KEPT_BYTES", 0)
+        monkeypatch.setattr(stacked_conv, "_KEPT_BYTES", 0)
     else:
-        monkeypatch.setattr(stacked_layers, "_PATCHES_BYTES", 2**40 if way == "patches" else 0)
-        monkeypatch.setattr(stacked_layers, "_CHUNK_BYTES", 20_000)
+        monkeypatch.setattr(stacked_conv, "_PATCHES_BYTES", 2**40 if way == "patches" else 0)
+        monkeypatch.setattr(stacked_conv, "_CHUNK_BYTES", 20_000)
     torch.testing.assert_close(one_step(network, DP, noise)[2], usual, rtol=1e-4, atol=2e-6)
 
 
