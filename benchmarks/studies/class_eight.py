@@ -120,9 +120,11 @@ def gather(out: Path) -> dict[tuple[int, str], dict[str, np.ndarray]]:
 
 
 def interval(values: np.ndarray) -> str:
-    """Mean in percent with its 95 % interval over models."""
+    """Mean in percent with its 95 % interval over models; of one model there is none."""
     mean, n = 100 * values.mean(), len(values)
-    half = 100 * stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
+    if n == 1:
+        return f"{mean:.1f}"
+    half = 100 * stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)
     return f"{mean:.1f} [{mean - half:.1f}, {mean + half:.1f}]"
 
 
