@@ -54,7 +54,7 @@ def chart(rows: list[dict[str, Any]]) -> alt.LayerChart:
     arms, sources = len(_NAMES), len(order) // len(_NAMES)
 
     def encoded(channel: type, values: Sequence[Any]) -> Any:
-        """One legend for colour, shape and dash, since they have one field."""
+        """Colour and shape have one field, and so one legend."""
         scale = alt.Scale(domain=order, range=list(values))
         return channel(
             "series:N", scale=scale, sort=order, legend=alt.Legend(title=None, columns=2)
