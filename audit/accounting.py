@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float64
@@ -22,6 +23,8 @@ _EPSILON_TOLERANCE = 2e-3
 # Above this noise the target is out of reach for any practical training.
 _LARGEST_NOISE = 1e4
 _SMALLEST_NOISE = 0.05
+# Enough from RDP's noise; from anywhere a few more are left to the bisection.
+_SECANTS = 6
 # Beyond Opacus's largest order, 63, with which no noise gives an ε under log(1/δ)/62 or so.
 _LARGER_ORDERS = (64, 96, 128, 192, 256, 384, 512, 768, 1000)
 
@@ -184,9 +187,15 @@ def _least_noise(
     *,
     start: float = 1.0,
 ) -> float:
-    """Smallest noise with ``epsilon_of`` at most ``target``, by bisection (ε falls with noise)."""
+    """Smallest noise with ``epsilon_of`` at most ``target``, by bisection (ε falls with noise).
+
+    Where the bisection will end is first found by secants, with evaluations near the end only; most
+    of its comparisons are then known from these (:class:`_Evaluated`).
+    """
+    asked = _Evaluated(lambda noise: epsilon_of(noise, delta, q, steps), target)
+    asked.approach(start)
     high = start
-    while epsilon_of(high, delta, q, steps) > target:
+    while asked.exceeds(high):
         high *= 2
         if high > _LARGEST_NOISE:
             raise BadInput(
@@ -196,20 +205,78 @@ def _least_noise(
                 "Use a larger epsilon, a smaller batch size or fewer epochs",
             )
     low = high / 2
-    while low > _SMALLEST_NOISE and epsilon_of(low, delta, q, steps) <= target:
+    while low > _SMALLEST_NOISE and not asked.exceeds(low):
         low, high = low / 2, low
     while high - low > 1e-4 * high:
         middle = (low + high) / 2
-        achieved = epsilon_of(middle, delta, q, steps)
-        if achieved <= target:
-            high = middle
-            if target - achieved <= _EPSILON_TOLERANCE * target:
-                break
-        else:
+        if asked.exceeds(middle):
             low = middle
+        else:
+            high = middle
+            if not asked.falls_short(middle):
+                break
     return high
 
 
+class _Evaluated:
+    """ε of noises, evaluated only where ε at other noises does not tell what is asked.
+
+    An evaluation is a convolution over a grid that grows with ε: those far below the noise that is
+    looked for cost the most, and say the least.
+    """
+
+    def __init__(self, epsilon_of: Callable[[float], float], target: float) -> None:
+        self._epsilon_of, self._target = epsilon_of, target
+        self._enough = target * (1 - _EPSILON_TOLERANCE)
+        self._found: dict[float, float] = {}
+
+    def exceeds(self, noise: float) -> bool:
+        """Whether ε at ``noise`` is above the target."""
+        if any(noise <= at for at, epsilon in self._found.items() if epsilon > self._target):
+            return True
+        if any(noise >= at for at, epsilon in self._found.items() if epsilon <= self._target):
+            return False
+        return self._at(noise) > self._target
+
+    def falls_short(self, noise: float) -> bool:
+        """Whether ε at ``noise`` is below the target by more than the tolerance."""
+        if any(noise >= at for at, epsilon in self._found.items() if epsilon < self._enough):
+            return True
+        return self._at(noise) < self._enough
+
+    def approach(self, noise: float) -> None:
+        """Evaluate noises from ``noise`` on towards the target, by secants of log ε in log noise,
+        until they enclose it closely."""
+        power = -1.0
+        for _ in range(_SECANTS):
+            epsilon = self._at(noise)
+            if not 0 < epsilon < math.inf:
+                return
+            # Aimed just beyond the middle of the tolerance, from one side and from the other.
+            aim = self._enough if epsilon > self._target else self._target
+            aim *= 1 + _EPSILON_TOLERANCE / (-4 if epsilon > self._target else 4)
+            step = math.exp(max(-1.0, min(1.0, math.log(aim / epsilon) / power)))
+            following = noise * step
+            if not _SMALLEST_NOISE < following < _LARGEST_NOISE or self._encloses():
+                return
+            reached = self._at(following)
+            if reached > 0 and reached != epsilon:
+                slope = math.log(reached / epsilon) / math.log(step)
+                power = min(-0.1, max(-10.0, slope))
+            noise = following
+
+    def _encloses(self) -> bool:
+        above = [at for at, epsilon in self._found.items() if epsilon > self._target]
+        below = [at for at, epsilon in self._found.items() if epsilon < self._enough]
+        return bool(above and below) and min(below) / max(above) < 1 + 4 * _EPSILON_TOLERANCE
+
+    def _at(self, noise: float) -> float:
+        if noise not in self._found:
+            self._found[noise] = self._epsilon_of(noise)
+        return self._found[noise]
+
+
+@lru_cache(maxsize=256)
 def _prv_epsilon(noise: float, delta: float, q: float, steps: int) -> float:
     from opacus.accountants import PRVAccountant
 
@@ -238,6 +305,7 @@ def _rdp_epsilon(noise: float, delta: float, q: float, steps: int) -> float:
     return float(epsilon)
 
 
+@lru_cache(maxsize=8)
 def _pld(noise: float, q: float, steps: int):
     from dp_accounting.pld import privacy_loss_distribution
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from audit.accounting import (
     calibrate,
@@ -68,6 +70,46 @@ def test_rdp_stands_in_where_prv_fails(monkeypatch: pytest.MonkeyPatch):
     mechanism = calibrate(2.0, 1e-4, sample_rate=0.05, steps=200)
     assert mechanism.accountant.startswith("RDP")
     assert mechanism.epsilon == mechanism.epsilon_rdp <= 2.0
+
+
+@given(
+    target=st.floats(0.02, 60),
+    power=st.floats(0.4, 4),
+    scale=st.floats(0.05, 40),
+    start=st.floats(0.3, 30),
+)
+def test_the_noise_is_that_of_plain_bisection_with_fewer_evaluations(
+    target: float, power: float, scale: float, start: float
+):
+    """Whatever the noise is started from, though what lies far from the end is never evaluated."""
+    from audit.accounting import _least_noise
+
+    asked: list[float] = []
+
+    def epsilon_of(noise: float, *_: float) -> float:
+        asked.append(noise)
+        return scale * (noise**-power + 0.1 / (1 + noise))
+
+    assume(epsilon_of(4e3) < target < epsilon_of(0.2))
+    asked.clear()
+    found = _least_noise(epsilon_of, target, 1e-5, 0.1, 10, start=start)
+    assert len(asked) == len(set(asked)), "nothing is evaluated twice"
+    assert len(asked) <= (12 if start / 2 < found < 2 * start else 40)
+    low, high = start / 2, start
+    while epsilon_of(high) > target:
+        high *= 2
+        low = high / 2
+    while low > 0.05 and epsilon_of(low) <= target:
+        low, high = low / 2, low
+    while high - low > 1e-4 * high:
+        middle = (low + high) / 2
+        if epsilon_of(middle) > target:
+            low = middle
+            continue
+        high = middle
+        if epsilon_of(middle) >= target * (1 - 2e-3):
+            break
+    assert found == high
 
 
 @pytest.mark.parametrize("epsilon", [0.0, -1.0, math.nan, math.inf, 1e-9])
