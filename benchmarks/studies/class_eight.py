@@ -4,13 +4,15 @@
     python -m benchmarks.studies.class_eight --data-root data --out class-eight [--device cuda]
 
 Class 8 of the training set is cut to m examples; all else stays. At each m, ``--models`` models of
-each arm train on the whole of what is left, with the published constants: minibatch 256 (expected,
-Poisson), 60 epochs, clip norm 1, noise multiplier .8. The learning rates are ours. Finished cohorts
-are kept in ``--out``: the same command goes on where it was, and prints the table of what is there;
-several processes may share it, each with ``--points`` (and ``--arms``) of its own.
+each arm train on what is left, each on m examples of its own, with the published constants:
+minibatch 256 (expected, Poisson), 60 epochs, clip norm 1, noise multiplier .8, and by default with
+the published network (:mod:`benchmarks.studies.lenet`). The learning rates are ours. Finished
+cohorts are kept in ``--out``: the same command goes on where it was, and prints the table of what
+is there; several processes may share it, each with ``--points`` (and ``--arms``) of its own.
 
 Published values are read off a poster, to about 2 points. The loss of model k is paired: both arms
-start it from the same weights. Page's test holds the losses against the order "rarer loses more".
+start it from the same weights, on the same examples. Page's test holds the losses against the order
+"rarer loses more".
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -36,6 +39,7 @@ from audit.training.engines import Engine, train_ensemble
 from audit.training.evaluation import evaluate_cohort
 from audit.training.models import Model, make_model
 from benchmarks.gpu_study import Problem, read_mnist
+from benchmarks.studies.lenet import normalised
 
 RARE = 8
 BATCH, EPOCHS, CLIP, NOISE = 256, 60, 1.0, 0.8
@@ -57,14 +61,17 @@ class Setting:
     epochs: float
     device: torch.device
     engine: Engine
+    feed: Callable[[np.ndarray], np.ndarray]
 
 
-def cut(problem: Problem, m: int) -> tuple[np.ndarray, np.ndarray]:
-    """The training set with ``m`` examples of the rare class, the same for all arms."""
-    rare = np.flatnonzero(problem.y_train == RARE)
-    kept = np.random.default_rng((SEED, m)).choice(rare, m, replace=False)
-    rows = np.sort(np.concatenate([np.flatnonzero(problem.y_train != RARE), kept]))
-    return problem.x_train[rows], problem.y_train[rows]
+def cut(labels: np.ndarray, m: int, models: range) -> np.ndarray:
+    """The models' training sets [models, n], each with ``m`` examples of the rare class: the same
+    for all arms, and drawn anew for each model."""
+    member = np.repeat((labels != RARE)[None], len(models), axis=0)
+    rare = np.flatnonzero(labels == RARE)
+    for row, k in enumerate(models):
+        member[row, np.random.default_rng((SEED, m, k)).choice(rare, m, replace=False)] = True
+    return member
 
 
 def arm_of(kind: str, n: int, setting: Setting) -> Arm:
@@ -85,19 +92,21 @@ def arm_of(kind: str, n: int, setting: Setting) -> Arm:
 
 def train(problem: Problem, m: int, kind: str, models: range, setting: Setting) -> dict[str, Any]:
     """A cohort's accuracies on the rare class and on all test examples, one per model."""
-    x, y = cut(problem, m)
-    arm = arm_of(kind, len(x), setting)
+    member = cut(problem.y_train, m, models)
+    arm = arm_of(kind, int(member[0].sum()), setting)
     model, device = setting.model, setting.device
     start = time.perf_counter()
-    inputs = model.prepare(x, device), torch.from_numpy(y).to(device)
-    everyone = np.ones((len(models), len(x)), dtype=bool)
-    theta = train_ensemble(model, arm, *inputs, everyone, models, seed=SEED, engine=setting.engine)
-    test = model.prepare(problem.x_test, device), torch.from_numpy(problem.y_test).to(device)
+    inputs = (model.prepare(setting.feed(problem.x_train), device),
+              torch.from_numpy(problem.y_train).to(device))  # fmt: skip
+    theta = train_ensemble(model, arm, *inputs, member, models, seed=SEED, engine=setting.engine)
+    test = (model.prepare(setting.feed(problem.x_test), device),
+            torch.from_numpy(problem.y_test).to(device))  # fmt: skip
     correct = evaluate_cohort(model, theta, *test).correct
     finite = torch.isfinite(theta).all(dim=1).cpu().numpy()
     return {
         "m": m, "arm": kind, "first": models[0], "models": len(models),
         "q": arm.sample_rate, "steps": arm.steps, "learning_rate": arm.learning_rate,
+        "momentum": arm.momentum, "network": model.describe(),
         "rare": correct[:, problem.y_test == RARE].mean(axis=1).tolist(),
         "all": correct.mean(axis=1).tolist(),
         "diverged": int((~finite).sum()), "seconds": time.perf_counter() - start,
@@ -163,7 +172,7 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--model", default="cnn", choices=("cnn", "mlp"))
+    parser.add_argument("--model", default="lenet", choices=("lenet", "cnn", "mlp"))
     parser.add_argument("--engine", default="ensemble", choices=get_args(Engine))
     parser.add_argument("--models", type=int, default=20)
     parser.add_argument("--cohort", type=int, help="models trained together; default: all")
@@ -179,12 +188,14 @@ def main() -> None:
     device = torch.device(given.device)
     if not given.table:
         problem = read_mnist(given.data_root, None, device)
+        lenet = given.model == "lenet"
         model = make_model(
-            given.model, input_shape=(1, 28, 28), n_classes=10, hidden=(128,),
-            activation="tanh", private=True,
+            "benchmarks.studies.lenet:lenet" if lenet else given.model,
+            input_shape=(1, 28, 28), n_classes=10, hidden=(128,), activation="tanh", private=True,
         )  # fmt: skip
         rates = {"standard": given.learning_rate, "dp": given.dp_learning_rate}
-        setting = Setting(model, rates, given.momentum, given.epochs, device, given.engine)
+        feed = normalised if lenet else np.asarray
+        setting = Setting(model, rates, given.momentum, given.epochs, device, given.engine, feed)
         cohort = given.cohort or given.models
         for first in range(0, given.models, cohort):
             models = range(first, min(first + cohort, given.models))

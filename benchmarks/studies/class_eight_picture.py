@@ -1,6 +1,6 @@
 """The class-8 curve as a picture: published beside measured, with and without DP.
 
-    python -m benchmarks.studies.class_eight_picture FILE.svg --mlp DIR --cnn DIR
+    python -m benchmarks.studies.class_eight_picture FILE.svg --lenet DIR --mlp DIR
 
 Each folder is an ``--out`` of ``benchmarks.studies.class_eight``.
 """
@@ -22,7 +22,7 @@ from audit.report.colours import PAPER, PRIVATE, STANDARD
 from benchmarks.studies.class_eight import ARMS, PUBLISHED, RARE, gather
 
 _NAMES = {"standard": "without DP", "dp": "with DP, z = 0.8"}
-_SOURCES = ("published", "MLP", "CNN")
+_SOURCES = ("published", "the same network", "MLP")
 _DASHES = ((4, 4), (1, 0), (2, 2))
 
 
@@ -79,14 +79,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--mlp", type=Path)
-    parser.add_argument("--cnn", type=Path)
+    parser.add_argument("--lenet", type=Path)
     given = parser.parse_args()
     rows = [
         {"m": m, "series": f"{_SOURCES[0]}, {_NAMES[arm]}", "value": v, "low": v, "high": v}
         for m, both in PUBLISHED.items()
         for arm, v in zip(ARMS, both, strict=True)
     ]
-    for folder, source in ((given.mlp, _SOURCES[1]), (given.cnn, _SOURCES[2])):
+    for folder, source in ((given.lenet, _SOURCES[1]), (given.mlp, _SOURCES[2])):
         if folder is not None:
             rows += rows_of(folder, source)
     spec = {**chart(rows).to_dict(), "config": theme()}
