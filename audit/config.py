@@ -247,8 +247,11 @@ def make_config(layers: list[dict[str, Any]]) -> RunConfig:
                     "belongs to a learner that trains itself (--model package.module:learner), and "
                     "the table holds settings of a network"
                 )
+        value = first.get("input")
+        if isinstance(value, (tuple, list)) and len(value) == 1:
+            value = value[0]  # as it was typed: --epsilon -1, not (-1.0,)
         raise BadInput(
-            name, first.get("input"), rule, "See configs/README.md for each field and its range"
+            name, value, rule, "See configs/README.md for each field and its range"
         ) from error
 
 

@@ -52,6 +52,11 @@ def test_illegal_values_name_field_value_and_rule_in_one_line(fields: dict, name
     assert "\n" not in str(caught.value)
 
 
+def test_a_single_value_of_several_is_shown_as_it_was_typed():
+    with pytest.raises(BadInput, match=r"^epsilon = -1\.0: each epsilon must"):
+        make_config([{"epsilon": (-1.0,)}])
+
+
 def test_epsilons_are_sorted_and_execution_is_no_identity():
     one = make_config([{"epsilon": [8, 2], "device": "cpu", "data_root": "a"}])
     other = make_config([{"epsilon": [2, 8], "device": "cuda", "data_root": "b"}])

@@ -137,20 +137,25 @@ def interval(values: np.ndarray) -> str:
     return f"{mean:.1f} [{mean - half:.1f}, {mean + half:.1f}]"
 
 
+def spread(values: np.ndarray) -> str:
+    """How many models, and what the worst and the best of them get right, in percent."""
+    return f"{len(values)}: {100 * values.min():.1f} to {100 * values.max():.1f}"
+
+
 def print_table(found: dict[tuple[int, str], dict[str, np.ndarray]]) -> None:
-    print(
-        "| m | models | no DP, published | measured | DP, published | measured | DP, all classes |"
-    )
-    print("|---|---|---|---|---|---|---|")
+    """Mean and 95 % interval over models, and from the worst to the best model."""
+    print("| m | no DP, published | measured | models | DP, published | measured | models "
+          "| DP, all classes |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|")
     for m in (m for m in PUBLISHED if any((m, arm) in found for arm in ARMS)):
-        standard, private = (found.get((m, arm), {}) for arm in ARMS)
-        counts = sorted({len(arm["rare"]) for arm in (standard, private) if arm})
-        cells = [interval(arm[what]) if arm else "—" for arm, what in (
-            (standard, "rare"), (private, "rare"), (private, "all"))]  # fmt: skip
-        print(
-            f"| {m:,} | {' and '.join(map(str, counts))} | {PUBLISHED[m][0]} | {cells[0]} "
-            f"| {PUBLISHED[m][1]} | {cells[1]} | {cells[2]} |"
-        )
+        cells = []
+        for arm, published in zip(ARMS, PUBLISHED[m], strict=True):
+            values = found.get((m, arm), {}).get("rare")
+            cells += [str(published)]
+            cells += ["—", "—"] if values is None else [interval(values), spread(values)]
+        everyone = found.get((m, "dp"), {}).get("all")
+        cells.append("—" if everyone is None else interval(everyone))
+        print(f"| {m:,} | {' | '.join(cells)} |")
     whole = [m for m in PUBLISHED if all((m, arm) in found for arm in ARMS)]
     models = min((len(found[m, arm]["rare"]) for m in whole for arm in ARMS), default=0)
     if len(whole) < 3 or models < 2:
