@@ -215,6 +215,9 @@ def _least_noise(
             high = middle
             if not asked.falls_short(middle):
                 break
+    # An accountant that errs by more than the tolerance need not fall with the noise everywhere.
+    while asked.at(high) > target:
+        high *= 1 + _EPSILON_TOLERANCE
     return high
 
 
@@ -230,26 +233,32 @@ class _Evaluated:
         self._enough = target * (1 - _EPSILON_TOLERANCE)
         self._found: dict[float, float] = {}
 
+    def at(self, noise: float) -> float:
+        """ε at ``noise``, evaluated once."""
+        if noise not in self._found:
+            self._found[noise] = self._epsilon_of(noise)
+        return self._found[noise]
+
     def exceeds(self, noise: float) -> bool:
         """Whether ε at ``noise`` is above the target."""
         if any(noise <= at for at, epsilon in self._found.items() if epsilon > self._target):
             return True
         if any(noise >= at for at, epsilon in self._found.items() if epsilon <= self._target):
             return False
-        return self._at(noise) > self._target
+        return self.at(noise) > self._target
 
     def falls_short(self, noise: float) -> bool:
         """Whether ε at ``noise`` is below the target by more than the tolerance."""
         if any(noise >= at for at, epsilon in self._found.items() if epsilon < self._enough):
             return True
-        return self._at(noise) < self._enough
+        return self.at(noise) < self._enough
 
     def approach(self, noise: float) -> None:
         """Evaluate noises from ``noise`` on towards the target, by secants of log ε in log noise,
         until they enclose it closely."""
         power = -1.0
         for _ in range(_SECANTS):
-            epsilon = self._at(noise)
+            epsilon = self.at(noise)
             if not 0 < epsilon < math.inf:
                 return
             # Aimed just beyond the middle of the tolerance, from one side and from the other.
@@ -259,7 +268,7 @@ class _Evaluated:
             following = noise * step
             if not _SMALLEST_NOISE < following < _LARGEST_NOISE or self._encloses():
                 return
-            reached = self._at(following)
+            reached = self.at(following)
             if reached > 0 and reached != epsilon:
                 slope = math.log(reached / epsilon) / math.log(step)
                 power = min(-0.1, max(-10.0, slope))
@@ -269,11 +278,6 @@ class _Evaluated:
         above = [at for at, epsilon in self._found.items() if epsilon > self._target]
         below = [at for at, epsilon in self._found.items() if epsilon < self._enough]
         return bool(above and below) and min(below) / max(above) < 1 + 4 * _EPSILON_TOLERANCE
-
-    def _at(self, noise: float) -> float:
-        if noise not in self._found:
-            self._found[noise] = self._epsilon_of(noise)
-        return self._found[noise]
 
 
 @lru_cache(maxsize=256)

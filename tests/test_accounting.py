@@ -112,6 +112,24 @@ def test_the_noise_is_that_of_plain_bisection_with_fewer_evaluations(
     assert found == high
 
 
+def test_an_accountant_that_errs_is_never_believed_beyond_what_it_said():
+    """ε that jumps by ±2 % from noise to noise: the noise that is used was itself asked about."""
+    from audit.accounting import _least_noise
+
+    for seed in range(200):
+        jumps = np.random.default_rng(seed)
+        said: dict[float, float] = {}
+
+        def epsilon_of(
+            noise: float, *_: float, jumps: np.random.Generator = jumps, said: dict = said
+        ) -> float:
+            return said.setdefault(noise, (1 + jumps.uniform(-0.02, 0.02)) * 5 / noise)
+
+        found = _least_noise(epsilon_of, 2.0, 1e-5, 0.1, 10, start=3.1)
+        assert said[found] <= 2.0
+        assert 2.3 < found < 2.7
+
+
 @pytest.mark.parametrize("epsilon", [0.0, -1.0, math.nan, math.inf, 1e-9])
 def test_impossible_targets_are_refused(epsilon: float):
     with pytest.raises(BadInput, match="epsilon"):
