@@ -82,7 +82,7 @@ def _arm(plan: Plan, tried: ArmTrial) -> Record:
     first = tried.times[0]
     cohort = min(plan.cohort_size, plan.models)
 
-    def ends(scale: float, more: float) -> Record:
+    def ends(scale: int, more: float) -> Record:
         chosen = {"value": per_model.mean(), "low": per_model.min(), "high": per_model.max()}
         return {end: float(x) * scale + more for end, x in chosen.items()}
 

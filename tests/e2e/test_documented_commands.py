@@ -88,15 +88,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "gender": [("f", "m")[k % 2] for k in range(rows)],
         "defaulted": rng.integers(0, 2, rows).tolist(),
     })  # fmt: skip
-    images: dict[str, Any] = {
-        f"{kind}_{part}": values
-        for part, count in (("train", 90), ("test", 30))
-        for kind, values in (
-            ("x", rng.random((count, 1, 8, 8), dtype=np.float32)),
-            ("y", np.arange(count) % 3),
-        )
-    }
-    np.savez(folder / "images.npz", **images)
+    for name, size in (("images", 90), ("mnist", 900)):
+        images: dict[str, Any] = {
+            f"{kind}_{part}": values
+            for part, count in (("train", size), ("test", 30))
+            for kind, values in (
+                ("x", rng.random((count, 1, 8, 8), dtype=np.float32)),
+                ("y", np.arange(count) % 3),
+            )
+        }
+        np.savez(folder / f"{name}.npz", **images)
     (folder / "mine.py").write_text(LEARNER)
     (folder / "mypackage").mkdir()
     (folder / "mypackage/__init__.py").touch()
@@ -136,7 +137,7 @@ def shortened(line: str) -> list[str]:
     if words[0] == "plan" and "--no-trial" not in words:
         words += ["--trial-seconds", "0.5"]
     if words[0] == "plan" and "mnist-cnn" in words:
-        words += ["--data", "images.npz"]
+        words += ["--data", "mnist.npz"]
     if words[0] == "calibrate":
         words += ["--trials", "100"]
     return words
