@@ -113,7 +113,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5940 else f"{seconds / 3600:.3g} h"
 
 
-def size(n: float) -> str:
+def size(n: int) -> str:
     """Bytes in words: "3.1 MiB"."""
     return f"{n / _MIB:,.3g} MiB" if n < _GIB else f"{n / _GIB:,.3g} GiB"
 
