@@ -1,8 +1,8 @@
 """The class-8 curve as a picture: published beside measured, with and without DP.
 
-    python -m benchmarks.studies.class_eight_picture FILE.svg --lenet DIR --mlp DIR
+    python -m benchmarks.studies.class_eight_picture FILE.svg --lenet DIR [--mlp DIR]
 
-Each folder is an ``--out`` of ``benchmarks.studies.class_eight``.
+Each folder is an ``--out`` of ``benchmarks.studies.class_eight``. Small points are single models.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from audit.report.charts import svg
 from audit.report.colours import PAPER, PRIVATE, STANDARD
 from benchmarks.studies.class_eight import ARMS, PUBLISHED, RARE, gather
 
-_NAMES = {"standard": "without DP", "dp": "with DP, z = 0.8"}
-_SOURCES = ("published", "the same network", "MLP")
+_NAMES = {"standard": "without DP", "dp": "with DP"}
+_SOURCES = ("published", "measured", "MLP")
 _DASHES = ((4, 4), (1, 0), (2, 2))
 
 
@@ -40,7 +40,17 @@ def rows_of(folder: Path, source: str) -> list[dict[str, Any]]:
     return found
 
 
-def chart(rows: list[dict[str, Any]]) -> alt.LayerChart:
+def single_models(folder: Path, source: str) -> list[dict[str, Any]]:
+    """A point for each model, where an arm has several."""
+    return [
+        {"m": m, "series": f"{source}, {_NAMES[arm]}", "value": float(100 * right)}
+        for (m, arm), accuracy in sorted(gather(folder).items())
+        if len(accuracy["rare"]) > 1
+        for right in accuracy["rare"]
+    ]
+
+
+def chart(rows: list[dict[str, Any]], models: list[dict[str, Any]]) -> alt.LayerChart:
     """Accuracy on the rare class against how many examples of it there are."""
     ms = list(PUBLISHED)
     axis = alt.Axis(values=ms, format=",", grid=False)
@@ -65,7 +75,9 @@ def chart(rows: list[dict[str, Any]]) -> alt.LayerChart:
     dash = encoded(alt.StrokeDash, [list(d) for d in _DASHES[:sources] for _ in range(arms)])
     whole = alt.Chart(data(rows))
     ends = whole.encode(x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q", color=colour)
+    each = alt.Chart(data(models))
     return layer(
+        each.mark_point(filled=True, size=14, opacity=0.45).encode(x=x, y=y, color=colour),
         whole.mark_line(strokeWidth=1.5).encode(x=x, y=y, color=colour, strokeDash=dash),
         ends.mark_rule(strokeWidth=1.5),
         whole.mark_point(filled=True, size=55, opacity=1).encode(
@@ -86,10 +98,12 @@ def main() -> None:
         for m, both in PUBLISHED.items()
         for arm, v in zip(ARMS, both, strict=True)
     ]
+    models: list[dict[str, Any]] = []
     for folder, source in ((given.lenet, _SOURCES[1]), (given.mlp, _SOURCES[2])):
         if folder is not None:
             rows += rows_of(folder, source)
-    spec = {**chart(rows).to_dict(), "config": theme()}
+            models += single_models(folder, source)
+    spec = {**chart(rows, models).to_dict(), "config": theme()}
     spec.pop("$schema")
     drawn = svg(
         spec,
