@@ -2,10 +2,12 @@
 
     python -m benchmarks.studies.zipf_table [--worlds 2000]
 
-Zipf prior, ten balanced classes. Three columns of ours: the expectation when every point draws its
-value from the prior, which is the theorem's model (exact: a convolution, no sampling), the same
-with frequencies equal to the prior's values (exact), and how much one draw of all frequencies
-varies around the first (standard deviation over simulated draws).
+Zipf prior, ten balanced classes. The printed values are averages over few draws of all frequencies;
+the column "drawn again" makes them once more, to the printed digit: :data:`DRAWS` draws by NumPy's
+generator of seed 0. Three more columns: the expectation when every point draws its value from the
+prior, which is the theorem's model (exact: a convolution, no sampling), the same with frequencies
+equal to the prior's values (exact), and how much one draw varies around the first (standard
+deviation over simulated draws).
 """
 
 from __future__ import annotations
@@ -51,6 +53,10 @@ NAMES = {
     "limited": "cost at a memorization of ½",
 }
 LABELS, LIMIT = Labels(10), 0.5
+# Found by looking: of the averages over the first 1 to 60 draws of seed 0, that over 20 is the only
+# one to give the six printed digits of the last three settings; the four of the first are given by
+# 25, 33 and 35 (20 gives three of them, and .07035 where .0704 is printed).
+DRAWS = {(50_000, 50_000): 25, (5_000, 50_000): 20, (5_000, 10_000): 20, (25_000, 50_000): 20}
 
 
 def drawn(
@@ -72,15 +78,28 @@ def drawn(
     return {name: np.array(value) for name, value in found.items()}
 
 
+def drawn_again(domain: int, samples: int) -> dict[str, float]:
+    """The printed quantities of a setting, as they were drawn: over the pooled points of all draws,
+    which is τ's marginal."""
+    draws = DRAWS[domain, samples]
+    means = {
+        name: float(values.mean())
+        for name, values in drawn(domain, samples, draws, np.random.default_rng(0)).items()
+    }
+    pooled = means["unfitted"] / (LABELS.guess * means["singletons"])
+    return {**means, "tau": pooled}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worlds", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     print(
-        "| N | n | quantity | published | exact, drawn | exact, fixed | sd of one draw | off by |"
+        "| N | n | quantity | published | drawn again | exact, drawn | exact, fixed "
+        "| sd of one draw | off by |"
     )
-    print("|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|")
     off: dict[tuple[int, int], float] = {}
     for domain, samples in dict.fromkeys((p.domain, p.samples) for p in PUBLISHED):
         ours = {
@@ -91,6 +110,7 @@ def main() -> None:
         }
         rng = np.random.default_rng((given.seed, domain, samples))
         worlds = drawn(domain, samples, given.worlds, rng)
+        again = drawn_again(domain, samples)
         for p in (p for p in PUBLISHED if (p.domain, p.samples) == (domain, samples)):
             exact, fixed = (getattr(ours[draw], p.quantity) for draw in ("random", "fixed"))
             spread = worlds[p.quantity].std(ddof=1)
@@ -100,8 +120,8 @@ def main() -> None:
             digits = len(f"{p.digit:.10f}".rstrip("0")) - 2
             print(
                 f"| {domain:,} | {samples:,} | {NAMES[p.quantity]} | {p.value:.{digits}f} "
-                f"| {exact:.{digits + 1}f} | {fixed:.{digits + 1}f} | {spread:.{digits + 1}f} "
-                f"| {distance:+.2f} sd |"
+                f"| {again[p.quantity]:.{digits}f} | {exact:.{digits + 1}f} "
+                f"| {fixed:.{digits + 1}f} | {spread:.{digits + 1}f} | {distance:+.2f} sd |"
             )
     # Were the printed values averages over R draws, the squares would be 1/R in expectation.
     draws = len(off) / sum(distance**2 for distance in off.values())

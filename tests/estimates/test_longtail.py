@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from audit.estimates.longtail import expected_seen, from_counts, price_unfitted, tau, unseen_mass
+from benchmarks.studies.zipf_table import DRAWS, PUBLISHED, drawn_again
 
 
 def zipf(points: int) -> np.ndarray:
@@ -42,6 +43,16 @@ def test_near_the_published_zipf_examples(points: int, n: int, optimum: float) -
         assert price_unfitted(zipf(points), n, 0.9) == pytest.approx(0.0704, rel=0.03)
         assert tau(zipf(points), n) * n == pytest.approx(0.467, rel=0.03)
         assert expected_seen(zipf(points), n, 1) / n == pytest.approx(0.167, rel=0.03)
+
+
+@pytest.mark.parametrize("setting", DRAWS)
+def test_the_published_zipf_examples_to_the_printed_digit(setting: tuple[int, int]) -> None:
+    """Averages over a few draws of all frequencies, drawn again: docs/reproductions.md."""
+    again = drawn_again(*setting)
+    printed = [p for p in PUBLISHED if (p.domain, p.samples) == setting]
+    assert len(printed) >= 2
+    for p in printed:
+        assert again[p.quantity] == pytest.approx(p.value, abs=p.digit / 2), p.quantity
 
 
 def test_counts_of_a_data_set() -> None:
