@@ -25,6 +25,8 @@ _LARGEST_NOISE = 1e4
 _SMALLEST_NOISE = 0.05
 # Enough from RDP's noise; from anywhere a few more are left to the bisection.
 _SECANTS = 6
+# In log noise: no further down at once than the bisection itself would look.
+_LONGEST_STEP = math.log(2)
 # Beyond Opacus's largest order, 63, with which no noise gives an ε under log(1/δ)/62 or so.
 _LARGER_ORDERS = (64, 96, 128, 192, 256, 384, 512, 768, 1000)
 
@@ -189,21 +191,17 @@ def _least_noise(
 ) -> float:
     """Smallest noise with ``epsilon_of`` at most ``target``, by bisection (ε falls with noise).
 
-    Where the bisection will end is first found by secants, with evaluations near the end only; most
-    of its comparisons are then known from these (:class:`_Evaluated`).
+    Where the bisection will end is first found by secants; most of its comparisons are then known
+    from these evaluations (:class:`_Evaluated`).
+
+    Raises:
+        BadInput: no noise up to the largest is enough.
     """
     asked = _Evaluated(lambda noise: epsilon_of(noise, delta, q, steps), target)
     asked.approach(start)
     high = start
     while asked.exceeds(high):
-        high *= 2
-        if high > _LARGEST_NOISE:
-            raise BadInput(
-                "epsilon",
-                target,
-                f"would need a noise multiplier above {_LARGEST_NOISE:g}",
-                "Use a larger epsilon, a smaller batch size or fewer epochs",
-            )
+        high = _larger(high, 2.0, target)
     low = high / 2
     while low > _SMALLEST_NOISE and not asked.exceeds(low):
         low, high = low / 2, low
@@ -215,10 +213,22 @@ def _least_noise(
             high = middle
             if not asked.falls_short(middle):
                 break
-    # An accountant that errs by more than the tolerance need not fall with the noise everywhere.
-    while asked.at(high) > target:
-        high *= 1 + _EPSILON_TOLERANCE
+    # An accountant that errs by more than the tolerance need not fall with the noise everywhere:
+    # what is returned was itself asked about. (Not "> target": that would let NaN pass.)
+    while not asked.at(high) <= target:
+        high = _larger(high, 1 + _EPSILON_TOLERANCE, target)
     return high
+
+
+def _larger(noise: float, factor: float, target: float) -> float:
+    if noise * factor > _LARGEST_NOISE:
+        raise BadInput(
+            "epsilon",
+            target,
+            f"would need a noise multiplier above {_LARGEST_NOISE:g}",
+            "Use a larger epsilon, a smaller batch size or fewer epochs",
+        )
+    return noise * factor
 
 
 class _Evaluated:
@@ -264,7 +274,9 @@ class _Evaluated:
             # Aimed just beyond the middle of the tolerance, from one side and from the other.
             aim = self._enough if epsilon > self._target else self._target
             aim *= 1 + _EPSILON_TOLERANCE / (-4 if epsilon > self._target else 4)
-            step = math.exp(max(-1.0, min(1.0, math.log(aim / epsilon) / power)))
+            step = math.exp(
+                max(-_LONGEST_STEP, min(_LONGEST_STEP, math.log(aim / epsilon) / power))
+            )
             following = noise * step
             if not _SMALLEST_NOISE < following < _LARGEST_NOISE or self._encloses():
                 return
@@ -309,7 +321,8 @@ def _rdp_epsilon(noise: float, delta: float, q: float, steps: int) -> float:
     return float(epsilon)
 
 
-@lru_cache(maxsize=8)
+# One is tens of megabytes; calibration and the curve after it ask for the same.
+@lru_cache(maxsize=1)
 def _pld(noise: float, q: float, steps: int):
     from dp_accounting.pld import privacy_loss_distribution
 
