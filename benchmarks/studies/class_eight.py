@@ -63,6 +63,14 @@ class Setting:
     engine: Engine
     feed: Callable[[np.ndarray], np.ndarray]
 
+    def design(self) -> dict[str, Any]:
+        """What cohorts must share to be put together."""
+        return {
+            "network": self.model.describe(), "learning_rate": self.learning_rate,
+            "momentum": self.momentum, "epochs": float(self.epochs),
+            "examples": "each model its own",
+        }  # fmt: skip
+
 
 def cut(labels: np.ndarray, m: int, models: range) -> np.ndarray:
     """The models' training sets [models, n], each with ``m`` examples of the rare class: the same
@@ -106,24 +114,63 @@ def train(problem: Problem, m: int, kind: str, models: range, setting: Setting) 
     return {
         "m": m, "arm": kind, "first": models[0], "models": len(models),
         "q": arm.sample_rate, "steps": arm.steps, "learning_rate": arm.learning_rate,
-        "momentum": arm.momentum, "network": model.describe(),
+        "design": setting.design(),
         "rare": correct[:, problem.y_test == RARE].mean(axis=1).tolist(),
         "all": correct.mean(axis=1).tolist(),
         "diverged": int((~finite).sum()), "seconds": time.perf_counter() - start,
     }  # fmt: skip
 
 
+def read(out: Path) -> list[dict[str, Any]]:
+    """The finished cohorts of a folder, in the order of models.
+
+    Raises:
+        SystemExit: two designs in one folder, or a model that is there twice.
+    """
+    entries = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*.json"))]
+    designs = {json.dumps(entry.get("design"), sort_keys=True) for entry in entries}
+    if len(designs) > 1:
+        raise SystemExit(f"{out} holds cohorts of several designs: {'; '.join(sorted(designs))}")
+    seen: set[tuple[int, str, int]] = set()
+    for entry in entries:
+        own = {(entry["m"], entry["arm"], k) for k in _range(entry)}
+        if twice := seen & own:
+            raise SystemExit(f"{out} holds twice (m, arm, model) {min(twice)}")
+        seen |= own
+    return sorted(entries, key=lambda entry: entry["first"])
+
+
+def _range(entry: dict[str, Any]) -> range:
+    return range(entry["first"], entry["first"] + entry["models"])
+
+
+def missing(out: Path, m: int, kind: str, wanted: range, cohort: int) -> list[range]:
+    """The models of ``wanted`` that are not finished, in cohorts of consecutive ones."""
+    done = {k for e in read(out) if (e["m"], e["arm"]) == (m, kind) for k in _range(e)}
+    found: list[range] = []
+    for k in (k for k in wanted if k not in done):
+        last = found[-1] if found else range(0)
+        if len(last) in range(1, cohort) and last.stop == k:
+            found[-1] = range(last.start, k + 1)
+        else:
+            found.append(range(k, k + 1))
+    return found
+
+
+def check_design(out: Path, setting: Setting) -> None:
+    """Refuse to go on in a folder of another design."""
+    designs = [entry.get("design") for entry in read(out)]
+    if designs and designs[0] != setting.design():
+        raise SystemExit(f"{out} holds cohorts of {designs[0]}, not of {setting.design()}")
+
+
 def gather(out: Path) -> dict[tuple[int, str], dict[str, np.ndarray]]:
     """What is finished: (m, arm) → accuracies in the order of models."""
     found: dict[tuple[int, str], list[dict]] = {}
-    for path in sorted(out.glob("*.json")):
-        entry = json.loads(path.read_text(encoding="utf-8"))
+    for entry in read(out):
         found.setdefault((entry["m"], entry["arm"]), []).append(entry)
     return {
-        key: {
-            what: np.concatenate([e[what] for e in sorted(entries, key=lambda e: e["first"])])
-            for what in ("rare", "all")
-        }
+        key: {what: np.concatenate([e[what] for e in entries]) for what in ("rare", "all")}
         for key, entries in found.items()
     }
 
@@ -156,10 +203,15 @@ def print_table(found: dict[tuple[int, str], dict[str, np.ndarray]]) -> None:
         everyone = found.get((m, "dp"), {}).get("all")
         cells.append("—" if everyone is None else interval(everyone))
         print(f"| {m:,} | {' | '.join(cells)} |")
-    whole = [m for m in PUBLISHED if all((m, arm) in found for arm in ARMS)]
-    models = min((len(found[m, arm]["rare"]) for m in whole for arm in ARMS), default=0)
-    if len(whole) < 3 or models < 2:
+    whole = [
+        m
+        for m in PUBLISHED
+        if all(len(found.get((m, arm), {}).get("rare", ())) > 1 for arm in ARMS)
+    ]
+    if len(whole) < 3:
+        print("\nPage's test: fewer than three points have several models of both arms.")
         return
+    models = min(len(found[m, arm]["rare"]) for m in whole for arm in ARMS)
     # A row per model, a column per m; the order claimed is that of falling losses.
     losses = np.stack(
         [(found[m, "standard"]["rare"][:models] - found[m, "dp"]["rare"][:models]) for m in whole],
@@ -201,21 +253,24 @@ def main() -> None:
         rates = {"standard": given.learning_rate, "dp": given.dp_learning_rate}
         feed = normalised if lenet else np.asarray
         setting = Setting(model, rates, given.momentum, given.epochs, device, given.engine, feed)
-        cohort = given.cohort or given.models
-        for first in range(0, given.models, cohort):
-            models = range(first, min(first + cohort, given.models))
-            for m in given.points:
-                for kind in given.arms:
-                    path = given.out / f"{m:05d}-{kind}-{first:05d}.json"
-                    if path.exists():
-                        continue
-                    done = train(problem, m, kind, models, setting)
-                    temporary = path.with_suffix(".tmp")
-                    temporary.write_text(json.dumps(done), encoding="utf-8")
-                    temporary.replace(path)
-                    rare = 100 * np.mean(done["rare"])
-                    print(f"m = {m:,}, {kind}: {rare:.1f} % of class 8, {done['seconds']:.0f} s",
-                          flush=True)  # fmt: skip
+        check_design(given.out, setting)
+        cohort, wanted = given.cohort or given.models, range(given.models)
+        work = [
+            (models, m, kind)
+            for m in given.points
+            for kind in given.arms
+            for models in missing(given.out, m, kind, wanted, cohort)
+        ]
+        # All points of the first cohort before the second: what there is time for is balanced.
+        for models, m, kind in sorted(work, key=lambda each: each[0].start // cohort):
+            done = train(problem, m, kind, models, setting)
+            path = given.out / f"{m:05d}-{kind}-{models.start:05d}.json"
+            temporary = path.with_suffix(".tmp")
+            temporary.write_text(json.dumps(done), encoding="utf-8")
+            temporary.replace(path)
+            rare = 100 * np.mean(done["rare"])
+            print(f"m = {m:,}, {kind}: {rare:.1f} % of class 8, {done['seconds']:.0f} s",
+                  flush=True)  # fmt: skip
     print_table(gather(given.out))
 
 
