@@ -7,8 +7,9 @@
 Published for MNIST: 35 pairs (influence ≥ .15, memorization ≥ .25) of 2,000 convolutional networks,
 by the two cuts alone. The configuration is that of the authors' published code, a multilayer
 perceptron. ``--models``: estimated again from the first so many models of the run, with what so few
-could have found. ``--pictures``: the strongest pairs and both histograms of memorization, from the
-run's results alone, and no table.
+could have found (a test example that is right in half of the models without the training example,
+at the level of one pair among as many as were published). ``--pictures``: the strongest pairs and
+both histograms of memorization, from the run's results and the data, and no table.
 """
 
 from __future__ import annotations

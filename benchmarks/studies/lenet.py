@@ -3,7 +3,7 @@
 Two 5 × 5 convolutions of 20 and 50 channels, each followed by ReLU and a 2 × 2 maximum, and 500
 units before the classes: 431,080 parameters ("Caffe's LeNet"). Its authors feed it pixels of mean 0
 and standard deviation 1, and train with momentum .5 (their repository, differential-privacy-vs-
-fairness, ``models/simple.py`` and ``image_helper.py``).
+fairness: ``models/simple.py``, ``image_helper.py``, ``params/params_mnist.yaml``).
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python -m benchmarks.studies.zipf_table [--worlds 2000]
 
-Zipf prior, ten balanced classes. The printed values are averages over few draws of all frequencies;
-the column "drawn again" makes them once more, to the printed digit: :data:`DRAWS` draws by NumPy's
-generator of seed 0. Three more columns: the expectation when every point draws its value from the
+Zipf prior, ten balanced classes. The printed values look like averages over some twenty draws of
+all frequencies; the column "drawn again" is the average over the first :data:`DRAWS` draws by
+NumPy's generator of seed 0. Three more columns: the expectation when every point draws its value from the
 prior, which is the theorem's model (exact: a convolution, no sampling), the same with frequencies
 equal to the prior's values (exact), and how much one draw varies around the first (standard
 deviation over simulated draws).
@@ -53,10 +53,9 @@ NAMES = {
     "limited": "cost at a memorization of ½",
 }
 LABELS, LIMIT = Labels(10), 0.5
-# Found by looking: of the averages over the first 1 to 60 draws of seed 0, that over 20 is the only
-# one to give the six printed digits of the last three settings; the four of the first are given by
-# 25, 33 and 35 (20 gives three of them, and .07035 where .0704 is printed).
-DRAWS = {(50_000, 50_000): 25, (5_000, 50_000): 20, (5_000, 10_000): 20, (25_000, 50_000): 20}
+DRAWS = 20
+"""Draws of all frequencies behind the column "drawn again", of seed 0; docs/reproductions.md says
+how they were found and what that is worth."""
 
 
 def drawn(
@@ -79,12 +78,10 @@ def drawn(
 
 
 def drawn_again(domain: int, samples: int) -> dict[str, float]:
-    """The printed quantities of a setting, as they were drawn: over the pooled points of all draws,
-    which is τ's marginal."""
-    draws = DRAWS[domain, samples]
+    """Averages over :data:`DRAWS` draws; τ over the pooled points of all of them, its marginal."""
     means = {
         name: float(values.mean())
-        for name, values in drawn(domain, samples, draws, np.random.default_rng(0)).items()
+        for name, values in drawn(domain, samples, DRAWS, np.random.default_rng(0)).items()
     }
     pooled = means["unfitted"] / (LABELS.guess * means["singletons"])
     return {**means, "tau": pooled}
@@ -120,7 +117,7 @@ def main() -> None:
             digits = len(f"{p.digit:.10f}".rstrip("0")) - 2
             print(
                 f"| {domain:,} | {samples:,} | {NAMES[p.quantity]} | {p.value:.{digits}f} "
-                f"| {again[p.quantity]:.{digits}f} | {exact:.{digits + 1}f} "
+                f"| {again[p.quantity]:.{digits + 1}f} | {exact:.{digits + 1}f} "
                 f"| {fixed:.{digits + 1}f} | {spread:.{digits + 1}f} | {distance:+.2f} sd |"
             )
     # Were the printed values averages over R draws, the squares would be 1/R in expectation.
