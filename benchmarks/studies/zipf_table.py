@@ -4,10 +4,10 @@
 
 Zipf prior, ten balanced classes. The printed values look like averages over some twenty draws of
 all frequencies; the column "drawn again" is the average over the first :data:`DRAWS` draws by
-NumPy's generator of seed 0. Three more columns: the expectation when every point draws its value from the
-prior, which is the theorem's model (exact: a convolution, no sampling), the same with frequencies
-equal to the prior's values (exact), and how much one draw varies around the first (standard
-deviation over simulated draws).
+NumPy's generator of seed 0. Three more columns: the expectation when every point draws its value
+from the prior, which is the theorem's model (exact: a convolution, no sampling), the same with
+frequencies equal to the prior's values (exact), and how much one draw varies around the first
+(standard deviation over simulated draws).
 """
 
 from __future__ import annotations
