@@ -23,6 +23,7 @@ from audit.accounting import (
 )
 from audit.errors import BadInput
 from audit.inclusion import neighbour_guarantee
+from benchmarks.noise_search import bisect
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "accounting.json").read_text())
 
@@ -95,21 +96,7 @@ def test_the_noise_is_that_of_plain_bisection_with_fewer_evaluations(
     found = _least_noise(epsilon_of, target, 1e-5, 0.1, 10, start=start)
     assert len(asked) == len(set(asked)), "nothing is evaluated twice"
     assert len(asked) <= (14 if start / 2 < found < 2 * start else 40)
-    low, high = start / 2, start
-    while epsilon_of(high) > target:
-        high *= 2
-        low = high / 2
-    while low > 0.05 and epsilon_of(low) <= target:
-        low, high = low / 2, low
-    while high - low > 1e-4 * high:
-        middle = (low + high) / 2
-        if epsilon_of(middle) > target:
-            low = middle
-            continue
-        high = middle
-        if epsilon_of(middle) >= target * (1 - 2e-3):
-            break
-    assert found == high
+    assert found == bisect(epsilon_of, target, start)
 
 
 def test_an_accountant_that_errs_is_never_believed_beyond_what_it_said():
