@@ -1,12 +1,29 @@
-"""Shape and type checks (jaxtyping + beartype) are on for every test."""
+"""Shape and type checks (jaxtyping + beartype) are on for every test, and cohorts train in its process."""
 
 import os
+from collections.abc import Iterator
 
 # Before torch is imported: at the sizes of tests a second thread costs more than it gains, and on a
 # busy machine threads that wait for each other cost many times that.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import pytest
 from jaxtyping import install_import_hook
 
 _hook = install_import_hook("audit", "beartype.beartype")
 _hook.__enter__()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _train_here() -> Iterator[None]:
+    """One worker, which is this process: of the seconds that a small run takes in worker processes
+    most are their imports. What they give bit for bit, and how they end, is tested with them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("audit.missing_cohorts.cores", lambda: 1)
+        yield
+
+
+@pytest.fixture
+def worker_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cohorts train in two worker processes, as in a user's run on two cores."""
+    monkeypatch.setattr("audit.missing_cohorts.cores", lambda: 2)

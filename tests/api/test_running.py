@@ -18,7 +18,7 @@ from audit.api.running import model_name
 from audit.data.builtin import digits
 from audit.store import RunDirectory
 from tests.api.conftest import FAST, HOSTILE, blobs
-from tests.e2e.conftest import audit as command
+from tests.e2e.command import audit as command
 
 X, Y, GROUPS = blobs()
 

@@ -1,11 +1,8 @@
-"""Whole runs of the installed command, in processes of their own."""
+"""Whole runs of the command, and the browser that looks at what they made."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,38 +10,7 @@ import pytest
 from playwright import sync_api
 
 from tests.e2e.browsing import CHROMIUM, FLAGS
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A command that ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-def audit(*arguments: str | Path, cwd: Path, timeout: float = 600) -> Finished:
-    """Run ``audit`` with ``arguments`` in ``cwd``."""
-    done = subprocess.run(
-        [sys.executable, "-m", "audit", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    return Finished(done.returncode, done.stdout, done.stderr)
-
-
-def assert_refused(done: Finished, *words: str) -> None:
-    """Bad input: exit code 2, one line that names the words, no traceback."""
-    assert done.code == 2, done
-    assert "Traceback" not in done.err + done.out
-    message = [line for line in done.err.splitlines() if not line.endswith("…")]
-    assert len(message) == 1, done.err
-    for word in words:
-        assert word in message[0]
+from tests.e2e.command import Finished, audit_process
 
 
 SMALL = """
@@ -81,7 +47,7 @@ def small_config(tmp_path: Path) -> Path:
 def default_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
     """`audit run --epsilon 2`, as the README says, once for all tests that look at it."""
     folder = tmp_path_factory.mktemp("default")
-    done = audit("run", "--epsilon", "2", cwd=folder)
+    done = audit_process("run", "--epsilon", "2", cwd=folder)
     runs = list((folder / "runs").iterdir())
     assert len(runs) == 1, done
     return runs[0], done

@@ -10,7 +10,7 @@ import pytest
 
 from audit.manifest import read_manifest
 from audit.shards import read_shards
-from tests.e2e.conftest import assert_refused, audit
+from tests.e2e.command import assert_refused, audit
 
 SMALL = ("--models", "20")
 

@@ -17,7 +17,7 @@ import pytest
 
 from audit import cli
 from audit.report.document import document_json
-from tests.e2e.conftest import Finished, assert_refused, audit
+from tests.e2e.command import Finished, assert_refused, audit
 from tests.report.run_directory import write_report, write_run
 from tests.report.synthetic import Run, make
 

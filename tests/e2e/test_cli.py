@@ -16,7 +16,7 @@ from audit import cli, missing_cohorts, pipeline, resolve
 from audit.errors import CheckFailed
 from audit.plan import Plan
 from audit.training.ensemble import Ensemble
-from tests.e2e.conftest import assert_refused, audit
+from tests.e2e.command import assert_refused, audit
 
 HOSTILE = "</script><script>alert(1)</script>"
 

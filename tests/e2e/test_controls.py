@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.e2e.conftest import Finished, assert_refused, audit
+from tests.e2e.command import Finished, assert_refused, audit
 
 ASKED = ("clip-only", "noise-only", "neither", "pruned-80", "random-labels")
 ARMS = ("clip-only", "noise-only-2", "neither", "pruned-80", "random-labels-100")

@@ -15,7 +15,7 @@ from audit.manifest import read_manifest
 from audit.reporting import write_report
 from audit.results import read_results
 from audit.store import read_json
-from tests.e2e.conftest import assert_refused, audit
+from tests.e2e.command import assert_refused, audit
 
 
 @pytest.fixture(scope="module")

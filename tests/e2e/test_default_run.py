@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from audit import lira, load, roc
-from tests.e2e.conftest import Finished, audit
+from tests.e2e.command import Finished, audit
 from tests.reference import naive_lira
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.e2e.conftest import Finished, assert_refused, audit
+from tests.e2e.command import Finished, assert_refused, audit
 
 PAGE = Path(__file__).parents[2] / "docs" / "commands" / "estimate.md"
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from audit.inclusion import membership
-from tests.e2e.conftest import Finished, assert_refused, audit
+from tests.e2e.command import Finished, assert_refused, audit
 
 MINE = """
 import warnings

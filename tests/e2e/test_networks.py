@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import assert_refused, audit
+from tests.e2e.command import assert_refused, audit
 
 TINY = """
 data = "digits"

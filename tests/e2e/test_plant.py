@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import audit
+from tests.e2e.command import audit
 
 SMALL = ("--models", "6", "--canaries", "50")
 

@@ -18,7 +18,7 @@ import pytest
 
 import audit as api
 from audit.training.executors import cores
-from tests.e2e.conftest import Finished, assert_refused, audit
+from tests.e2e.command import Finished, assert_refused, audit
 from tests.e2e.test_resume import listed, results
 from tests.training.clusters import is_training, kill, three_nodes
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.e2e.conftest import SMALL, assert_refused, audit
+from tests.e2e.command import assert_refused, audit
+from tests.e2e.conftest import SMALL
 
 
 def results(run: Path) -> dict[str, bytes]:

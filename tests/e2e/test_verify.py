@@ -13,7 +13,8 @@ from audit.report.document import document_json
 from audit.store import read_json
 from audit.verifying import verify
 from audit.verifying_manifest import manifest_checks
-from tests.e2e.conftest import SMALL, assert_refused, audit
+from tests.e2e.command import assert_refused, audit
+from tests.e2e.conftest import SMALL
 
 
 @pytest.fixture(scope="module")
