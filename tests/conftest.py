@@ -1,4 +1,4 @@
-"""Shape and type checks (jaxtyping + beartype) are on for every test, and cohorts train in its process."""
+"""For every test: shape and type checks (jaxtyping + beartype), and cohorts train in its process."""
 
 import os
 from collections.abc import Iterator

@@ -48,19 +48,29 @@ _LARGEST_MU = 30.0
 _LARGEST_EPSILON = 700.0
 
 
-def gaussian_profile(mu: float) -> Profile:
-    """μ-GDP: telling N(0, 1) from N(μ, 1) (Dong, Roth & Su 2022, Corollary 2.13)."""
+@dataclass(frozen=True)
+class _GaussianDelta:
+    """δ(log s) of μ-GDP (Dong, Roth & Su 2022, Corollary 2.13)."""
 
-    def delta(slopes: Slopes) -> Slopes:
-        log_slope = np.log(slopes)
-        if mu <= 0:
-            return np.maximum(0.0, 1 - slopes)
+    mu: float
+
+    def __call__(self, slopes: Slopes) -> Slopes:
         least = np.maximum(0.0, 1 - slopes)
-        first = ndtr(mu / 2 - log_slope / mu)
-        second = np.exp(log_slope + log_ndtr(-mu / 2 - log_slope / mu))
+        if self.mu <= 0:
+            return least
+        log_slope = np.log(slopes)
+        first = ndtr(self.mu / 2 - log_slope / self.mu)
+        second = np.exp(log_slope + log_ndtr(-self.mu / 2 - log_slope / self.mu))
         return np.maximum(first - second, least)
 
-    return Profile(delta)
+    def at(self, epsilon: float) -> float:
+        """δ(ε)."""
+        return float(self(np.exp(np.array([epsilon])))[0])
+
+
+def gaussian_profile(mu: float) -> Profile:
+    """μ-GDP: telling N(0, 1) from N(μ, 1) (Dong, Roth & Su 2022, Corollary 2.13)."""
+    return Profile(_GaussianDelta(mu))
 
 
 def dp_profile(epsilon: float, delta: float) -> Profile:
@@ -148,21 +158,23 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
     if delta <= 0:
         return np.inf if mu > 0 else 0.0
 
-    def excess(epsilon: float) -> float:
-        return float(gaussian_profile(mu)(np.exp(np.array([epsilon])))[0]) - delta
-
-    if mu <= 0 or excess(0.0) <= 0:
+    least = _GaussianDelta(mu).at
+    if mu <= 0 or least(0.0) <= delta:
         return 0.0
     high = 1.0
-    while excess(high) > 0 and high < _LARGEST_EPSILON:
+    while least(high) > delta and high < _LARGEST_EPSILON:
         high = min(2 * high, _LARGEST_EPSILON)
-    return float(optimize.brentq(excess, 0.0, high)) if excess(high) < 0 else high  # pyright: ignore
+    if least(high) >= delta:
+        return high
+    return float(optimize.brentq(lambda e: least(e) - delta, 0.0, high))  # pyright: ignore
 
 
+@lru_cache(maxsize=256)
 def gaussian_mu(epsilon: float, delta: float) -> float:
-    """The μ of the Gaussian mechanism that is exactly (ε, δ)-DP."""
+    """The μ of the Gaussian mechanism that is exactly (ε, δ)-DP: δ(ε) grows with μ. Kept, since
+    each trial of a calibration asks for the same."""
     return float(
         optimize.brentq(  # pyright: ignore
-            lambda mu: gaussian_epsilon(mu, delta) - epsilon, 1e-6, _LARGEST_MU
+            lambda mu: _GaussianDelta(mu).at(epsilon) - delta, 1e-6, _LARGEST_MU, xtol=1e-14
         )
     )

@@ -12,7 +12,6 @@ from playwright import sync_api
 from tests.e2e.browsing import CHROMIUM, FLAGS
 from tests.e2e.command import Finished, audit_process
 
-
 SMALL = """
 data = "digits"
 models = 12
