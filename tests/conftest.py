@@ -1,4 +1,4 @@
-"""For every test: shape and type checks (jaxtyping + beartype), and cohorts train in its process."""
+"""For every test: shapes and types are checked (jaxtyping, beartype); cohorts train in its process."""
 
 import os
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ from collections.abc import Iterator
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-from jaxtyping import install_import_hook
 
-_hook = install_import_hook("audit", "beartype.beartype")
-_hook.__enter__()
+from tests.checking import check_calls
+
+check_calls("audit")
 
 
 @pytest.fixture(scope="session", autouse=True)

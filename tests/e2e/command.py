@@ -3,9 +3,6 @@
 A process of its own pays for its imports (torch and Opacus: seconds of a core, and again in each
 worker), which is most of what a small run costs. So a test asks for one only where the process is
 what it is about: signals, streams that cannot show ε, what is imported, workers.
-
-Shapes and types are not checked meanwhile, as in a user's run: that is half the time of one, and
-the tests of each module check its own.
 """
 
 from __future__ import annotations
@@ -20,8 +17,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-
-import jaxtyping
 
 from audit.cli import main
 
@@ -92,11 +87,9 @@ def _undone(cwd: Path) -> Iterator[None]:
     handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     argv, path, environment = sys.argv, list(sys.path), dict(os.environ)
     before = set(sys.modules)
-    jaxtyping.config.update("jaxtyping_disable", True)
     try:
         yield
     finally:
-        jaxtyping.config.update("jaxtyping_disable", False)
         for number, handler in handlers.items():
             signal.signal(number, handler)
         sys.argv, sys.path[:] = argv, path
