@@ -1,8 +1,8 @@
 """Shapes and types checked wherever a test calls: jaxtyping's import hook, at what it must cost.
 
-The hook wraps every function so that its arrays' axes agree, for some 50 µs a call, also where there
-is no array. Here such a function is checked by beartype alone (about 1 µs), and one within another,
-which is nobody's interface and is made anew at every call of the outer, is left as it is.
+The hook wraps every function so that its arrays' axes agree, for some 50 µs a call, also where
+there is no array. Here such a function is checked by beartype alone (about 1 µs), and one within
+another, which is nobody's interface and is made anew at every call of the outer, is left alone.
 """
 
 from __future__ import annotations

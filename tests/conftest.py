@@ -1,4 +1,4 @@
-"""For every test: shapes and types are checked (jaxtyping, beartype); cohorts train in its process."""
+"""For every test: shapes and types are checked, and cohorts train in its process."""
 
 import os
 from collections.abc import Iterator

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import os
 import re
@@ -15,9 +16,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from audit import cli
 from audit.report.document import document_json
-from tests.e2e.command import Finished, assert_refused, audit
+from tests.e2e.command import Finished, assert_refused, audit, audit_process
 from tests.report.run_directory import write_report, write_run
 from tests.report.synthetic import Run, make
 
@@ -44,18 +44,9 @@ def folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def here(capfd: pytest.CaptureFixture[str]) -> Any:
-    """The command in this process: the same lines and exit codes, without its start."""
-
-    def command(*arguments: str | Path) -> Finished:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main(list(map(str, arguments)))
-        out, err = capfd.readouterr()
-        code = ended.value.code
-        return Finished(code if isinstance(code, int) else 0, out, err)
-
-    return command
+def here(folder: Path) -> Any:
+    """The command in that folder."""
+    return functools.partial(audit, cwd=folder)
 
 
 @pytest.mark.parametrize("what", ["r", "report.json"])
@@ -81,10 +72,10 @@ def test_each_rule_that_fails_is_a_line_with_value_interval_and_threshold(here: 
 
 
 def test_the_installed_command_in_a_process_of_its_own(folder: Path):
-    done = audit("check", "report.json", "--policy", "fails.toml", cwd=folder)
+    done = audit_process("check", "report.json", "--policy", "fails.toml", cwd=folder)
     assert done.code == 1, done
     assert "NOT MET" in done.out
-    again = audit("diff", "r", "report.json", cwd=folder)
+    again = audit_process("diff", "r", "report.json", cwd=folder)
     assert again == Finished(0, "Nothing changed: the two reports are identical.\n", "")
 
 

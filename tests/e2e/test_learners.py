@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from audit.inclusion import membership
-from tests.e2e.command import Finished, assert_refused, audit
+from tests.e2e.command import Finished, assert_refused, audit, audit_process
 
 MINE = """
 import warnings
@@ -56,8 +57,10 @@ def toy(folder: Path, models: int = 40, n: int = 60) -> Path:
     return folder
 
 
-def run(folder: Path, *options: str, codes: tuple[int, ...] = (0,)) -> tuple[Finished, dict, str]:
-    done = audit("run", "--config", "toy.toml", "--out", "r", *options, cwd=folder)
+def run(
+    folder: Path, *options: str, codes: tuple[int, ...] = (0,), command: Any = audit
+) -> tuple[Finished, dict, str]:
+    done = command("run", "--config", "toy.toml", "--out", "r", *options, cwd=folder)
     assert done.code in codes, done
     manifest = json.loads((folder / "r" / "run.json").read_text())
     return done, manifest, " ".join((folder / "r" / "report.html").read_text().split())
@@ -136,7 +139,8 @@ def test_a_lying_private_learner_is_caught(tmp_path: Path):
 
 def test_warnings_are_told_once_and_prints_are_not(tmp_path: Path):
     toy(tmp_path, models=20)
-    done, manifest, report = run(tmp_path, "--model", "mine:noisy")
+    # With workers, whose streams are those of the process.
+    done, manifest, report = run(tmp_path, "--model", "mine:noisy", command=audit_process)
     assert "PRINTED" not in done.out + done.err
     assert done.err.count("ConvergenceWarning") == 1
     assert manifest["learners"]["standard"]["warnings"]["ConvergenceWarning"]["models"] == 20
@@ -144,6 +148,7 @@ def test_warnings_are_told_once_and_prints_are_not(tmp_path: Path):
     assert "<b>convergence" not in report
 
 
+@pytest.mark.usefixtures("worker_processes")
 def test_a_failing_model_is_named_and_the_finished_cohorts_are_kept(tmp_path: Path):
     toy(tmp_path, models=40)
     sizes = membership(60, range(40), p=0.7, design="poisson", seed=0).sum(axis=1).tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,14 +55,22 @@ def wait_until_gone(group: int) -> None:
     pytest.fail("worker processes are still running 30 s after their parent was killed")
 
 
-@pytest.fixture
-def undisturbed(tmp_path: Path, small_config: Path) -> Path:
-    done = audit("run", "--config", small_config, "--out", "whole", cwd=tmp_path)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "small.toml").write_text(SMALL)
+    done = audit("run", "--config", "small.toml", "--out", "whole", cwd=folder)
     assert done.code == 3, done  # 12 models: could not tell, and says so
     assert "COULD NOT TELL" in done.out
-    return tmp_path / "whole"
+    return folder / "whole"
 
 
+@pytest.fixture
+def undisturbed(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "whole"))
+
+
+@pytest.mark.usefixtures("worker_processes")
 def test_kill_9_and_resume(tmp_path: Path, small_config: Path, undisturbed: Path):
     run = tmp_path / "killed"
     trained: dict[str, dict] = {}
@@ -81,6 +90,7 @@ def test_kill_9_and_resume(tmp_path: Path, small_config: Path, undisturbed: Path
     for key in trained:
         path = run / "shards" / f"{key}.safetensors"
         assert path.stat().st_mtime_ns == stamps[path]
+    # Trained in worker processes; the other in a single one.
     assert results(run) == results(undisturbed)
 
 
