@@ -129,9 +129,10 @@ def data_inspect(
     seed: Seed = None,
 ) -> None:
     """What a data set becomes: rows, features, labels, groupings, and what looks wrong."""
+    from audit.configuring import configure
     from audit.console import print_inspection
     from audit.data.inspect import inspect
-    from audit.resolve import configure, load_data
+    from audit.resolve import load_data
 
     options = {
         "data": data,

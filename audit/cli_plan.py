@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from audit.cli_study import StudyOptions, with_study_options
+from audit.configuring import configure
 from audit.errors import BadInput, Interrupted
 
 
@@ -47,17 +48,17 @@ def plan(
     Takes the options of `audit run` and leaves no run directory.
     """
     options = study.given()
-    from audit.console import RunDisplay
-    from audit.console_plan import print_plan, print_plan_json
-    from audit.planning import Wanted, plan_audit
-    from audit.resolve import configure
-
     if not 0 < trial_seconds <= 3600:
         raise BadInput(
             "trial-seconds", trial_seconds, "must be positive and at most 3600", "Use e.g. 10"
         )
-    wanted = Wanted(want_excess, want_influence, want_difference, want_epsilon)
     resolved = configure(study.config, options)
+    # Not before: torch takes seconds, and what is mistyped is told at once.
+    from audit.console import RunDisplay
+    from audit.console_plan import print_plan, print_plan_json
+    from audit.planning import Wanted, plan_audit
+
+    wanted = Wanted(want_excess, want_influence, want_difference, want_epsilon)
     try:
         with RunDisplay() as display:
             found = plan_audit(

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from audit.cli_study import StudyOptions, with_study_options
+from audit.configuring import configure, default_out
 from audit.errors import Interrupted
 from audit.training.execution import make_execution
 
@@ -50,12 +51,12 @@ def run(
     An interrupted run continues where it stopped when the same command is given again.
     """
     options = study.given()
-    from audit.console import RunDisplay, print_outcome
-    from audit.pipeline import run as run_audit
-    from audit.resolve import configure, default_out
-
     execution = make_execution(executor, address, shared)
     resolved = configure(study.config, options)
+    # Not before: torch takes seconds, and what is mistyped is told at once.
+    from audit.console import RunDisplay, print_outcome
+    from audit.pipeline import run as run_audit
+
     command = shlex.join(["audit", *sys.argv[1:]])
     try:
         with RunDisplay() as display:

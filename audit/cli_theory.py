@@ -118,7 +118,8 @@ def theory(
     )  # fmt: skip
     dataset = None
     if data is not None:
-        from audit.resolve import configure, load_data
+        from audit.configuring import configure
+        from audit.resolve import load_data
 
         options = {
             "data": data, "label": label, "subgroups": names(subgroups),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from audit.accounting import check_delta, default_delta
 from audit.claims import ALPHA, Claim, make_claim, strictest
-from audit.config import RunConfig, read_config
+from audit.config import RunConfig
 from audit.data.dataset import Dataset
 from audit.errors import BadInput
 from audit.estimates.dp_test import power_to_refute
@@ -16,7 +15,6 @@ from audit.plan_canaries import PlannedCanaries, plan_canaries
 from audit.plan_learners import learner_arms, why_no_private_arm
 from audit.plan_networks import network_arms
 from audit.planned_arm import PlannedArm
-from audit.resources import resource_dir
 from audit.seeds import Purpose, generator
 from audit.training.arms import Arm
 from audit.training.cohort_task import CohortTask
@@ -51,12 +49,6 @@ class Plan:
     tasks: tuple[CohortTask, ...]
     canaries: PlannedCanaries
     no_private_arm: str | None = None
-
-
-def preset(data: str) -> dict[str, Any]:
-    """The shipped configuration for a built-in data set; empty for any other data."""
-    shipped = {path.stem: path for path in resource_dir("configs").glob("*.toml")}
-    return read_config(shipped[data]) if data in shipped else {}
 
 
 def make_plan(

@@ -18,9 +18,10 @@ from statistics import median
 import torch
 from threadpoolctl import threadpool_limits
 
+from audit.configuring import configure
 from audit.inclusion import membership
 from audit.plan import make_plan
-from audit.resolve import configure, load_data
+from audit.resolve import load_data
 from audit.training.arms import Arm
 from audit.training.engines import train_ensemble
 from audit.training.models import Mlp

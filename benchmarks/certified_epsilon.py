@@ -15,11 +15,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from audit.configuring import configure
 from audit.data.dataset import Dataset
 from audit.estimates.coin_audit import audit_coins
 from audit.plan import Plan, make_plan
 from audit.planned_arm import PlannedArm
-from audit.resolve import configure, load_data
+from audit.resolve import load_data
 from audit.training.cohort import train_cohort
 from audit.training.cohort_task import CanaryOutput, CohortTask, TrainingData
 

@@ -36,12 +36,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here 
 import numpy as np
 
 from audit.config import RunConfig
+from audit.configuring import configure
 from audit.data.dataset import Dataset
 from audit.estimates.corrections import holm
 from audit.inclusion import membership
 from audit.plan import make_plan
 from audit.provenance import hardware, versions
-from audit.resolve import configure, load_data
+from audit.resolve import load_data
 from audit.training.arms import Arm
 from audit.training.cohort_task import CohortOutput, CohortTask
 from audit.training.executors import DataFiles, cores, run_local

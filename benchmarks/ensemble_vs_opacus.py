@@ -40,11 +40,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from audit.config import RunConfig
+from audit.configuring import configure
 from audit.data.dataset import Dataset
 from audit.inclusion import membership
 from audit.plan import make_plan
 from audit.provenance import hardware, versions
-from audit.resolve import configure, load_data
+from audit.resolve import load_data
 from audit.training.arms import Arm
 from audit.training.blas import one_thread_in_workers
 from audit.training.engines import Engine, train_ensemble

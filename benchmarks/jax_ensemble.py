@@ -39,11 +39,12 @@ import numpy as np
 import torch
 from rounds import heading, lift_restrictions, line
 
+from audit.configuring import configure
 from audit.data.dataset import Dataset
 from audit.inclusion import membership
 from audit.plan import make_plan
 from audit.provenance import hardware, versions
-from audit.resolve import configure, load_data
+from audit.resolve import load_data
 from audit.training.arms import Arm
 from audit.training.engines import train_ensemble
 from audit.training.executors import cores

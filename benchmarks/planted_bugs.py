@@ -22,6 +22,7 @@ import numpy as np
 
 from audit.claims import ALPHA
 from audit.config import PLANTS
+from audit.configuring import configure
 from audit.data.dataset import Dataset
 from audit.estimates.above_bound import above_bound
 from audit.estimates.coin_audit import audit_coins
@@ -30,7 +31,7 @@ from audit.estimates.epsilon import certified_epsilon
 from audit.estimates.memorization import memorization
 from audit.plan import make_plan
 from audit.planned_arm import PlannedArm
-from audit.resolve import configure, load_data
+from audit.resolve import load_data
 from audit.training.arms import Arm
 from audit.training.cohort import train_cohort
 from audit.training.cohort_task import CohortOutput, CohortTask, TrainingData

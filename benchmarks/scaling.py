@@ -31,10 +31,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here 
 import psutil
 from rounds import heading, line
 
+from audit.configuring import configure
 from audit.pipeline import run
 from audit.plan import Plan
 from audit.provenance import hardware, versions
-from audit.resolve import configure
 from audit.training.executors import cores
 
 _FACTORS = (1, 2, 4)

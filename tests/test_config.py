@@ -10,9 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from audit.config import ArmConfig, RunConfig, config_digest, identity, make_config, read_config
+from audit.configuring import configure, default_out, preset
 from audit.errors import BadInput
-from audit.plan import preset
-from audit.resolve import configure, default_out
 
 
 def test_layers_rise_in_priority_and_tables_merge():

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
+from audit.configuring import configure
 from audit.estimates.corrections import holm
 from audit.estimates.memorization import memorization
-from audit.resolve import configure, load_data
+from audit.resolve import load_data
 from benchmarks.early_estimates import (
     ALPHA,
     TRAITS,

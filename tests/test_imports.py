@@ -45,6 +45,7 @@ ROOM_OF = {
     "manifest_entries": "manifest",
     "missing_cohorts": "pipeline",
     "wanted": "detectable",
+    "configuring": "pipeline",
     "resolve": "pipeline",
     "showing": "pipeline",
     "stored_outputs": "pipeline",

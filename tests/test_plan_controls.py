@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from audit.config import make_config
+from audit.configuring import configure
 from audit.data.dataset import Dataset
 from audit.errors import BadInput
 from audit.plan import Plan, make_plan
-from audit.resolve import configure, load_data
+from audit.resolve import load_data
 from audit.training.arms import Arm
 from audit.training.engines import device_program, program
 from audit.training.ensemble import Data

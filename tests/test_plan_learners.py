@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from audit.config import LearnerConfig
+from audit.configuring import configure
 from audit.data.dataset import Dataset, Grouping
 from audit.errors import BadInput
 from audit.plan import Plan, make_plan
-from audit.resolve import configure, training_device
+from audit.resolve import training_device
 from audit.training.arms import LearnerArm
 from tests.training.learners import PATH
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from audit.configuring import configure
 from audit.planned_arm import PlannedArm
-from audit.resolve import configure, load_data
+from audit.resolve import load_data
 from benchmarks.planted_bugs import RIGHT, planned_arm, tables, trial
 
 MODELS, CANARIES = 24, 300

@@ -13,6 +13,7 @@ from scipy.spatial.distance import cdist
 
 from audit import pipeline
 from audit.config import RemovalConfig, config_digest, make_config
+from audit.configuring import configure
 from audit.data.dataset import Dataset
 from audit.errors import BadInput
 from audit.estimating import estimate_run
@@ -20,7 +21,7 @@ from audit.inclusion import membership, removed_at_random
 from audit.manifest import read_manifest
 from audit.plan import Plan, make_plan
 from audit.plan_removal import near_duplicates, plan_removal, removals
-from audit.resolve import configure, load_data
+from audit.resolve import load_data
 from audit.stored_labels import read_labels
 from audit.stored_outputs import read_outputs
 from audit.training.arms import LearnerArm

@@ -85,7 +85,7 @@ def run(
     """
     # Not at the top: these import torch, and `audit.run` is looked at by editors and notebooks.
     from audit import pipeline
-    from audit.resolve import configure
+    from audit.configuring import configure
     from audit.training.execution import make_execution
 
     execution = make_execution(executor, address, shared)
@@ -230,7 +230,7 @@ def _in_memory(memory: tuple[Any, ...], name: str, config: RunConfig) -> Dataset
 
 def _default_out(config: RunConfig, data: Dataset | None) -> Path:
     """The command's default; for data in memory with the data's fingerprint in the digest."""
-    from audit.resolve import default_out
+    from audit.configuring import default_out
 
     folder = default_out(config)
     if data is None:

@@ -19,11 +19,12 @@ import torch
 from fsspec.registry import register_implementation
 
 from audit.config import RunConfig
+from audit.configuring import configure
 from audit.data.dataset import Dataset
 from audit.errors import AuditError, BadInput
 from audit.missing_cohorts import _arrays
 from audit.plan import make_plan
-from audit.resolve import configure, load_data
+from audit.resolve import load_data
 from audit.training import ray_address, ray_errors, ray_executor
 from audit.training.cohort import train_cohort
 from audit.training.cohort_task import CohortOutput, CohortTask, TrainingData
