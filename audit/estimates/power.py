@@ -158,6 +158,8 @@ def smallest_number_of_models(
     return 10 * high
 
 
+# The same for each p_out that is asked about, and for many splits.
+@lru_cache(maxsize=4096)
 def critical_log_order(n_1: int, n_2: int, bound: Bound, level: float) -> float:
     """Largest ln S with p ≤ ``level`` among the tables of (n₁, n₂); all below it is refuted."""
     fisher = _fisher_critical(level)

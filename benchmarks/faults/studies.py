@@ -37,10 +37,11 @@ def table(seed: int) -> str:
 
 
 class Studies:
-    """Studies by name: ``digits``, ``table``, ``diverging`` (digits, the standard arm wild)."""
+    """Studies by name: ``digits``, ``table``, ``diverging`` (digits, the standard arm wild);
+    ``kind``: how their commands are run."""
 
-    def __init__(self, folder: Path, seed: int = 0) -> None:
-        self._folder, self._seed = folder, seed
+    def __init__(self, folder: Path, seed: int = 0, kind: type[Study] = Study) -> None:
+        self._folder, self._seed, self._kind = folder, seed, kind
         self._begun: dict[str, Study] = {}
 
     def __getitem__(self, name: str) -> Study:
@@ -50,5 +51,5 @@ class Studies:
                 "table": (_TABLE, {"t.csv": table(self._seed)}),
                 "diverging": (_DIGITS.format(standard=_WILD), {}),
             }[name]
-            self._begun[name] = Study.begun(self._folder / name, config, files)
+            self._begun[name] = self._kind.begun(self._folder / name, config, files)
         return self._begun[name]
