@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 # Before torch is imported: at the sizes of tests a second thread costs more than it gains, and on a
 # busy machine threads that wait for each other cost many times that.
@@ -12,6 +13,20 @@ import pytest
 from tests.checking import check_calls
 
 check_calls("audit")
+
+# In this order, before all others: each is minutes in one piece, and what begins last is waited for.
+LONGEST = (
+    *("e2e/test_tutorial.py", "training/test_ray.py", "e2e/test_faults.py", "e2e/test_ray.py"),
+    *("e2e/test_verify.py", "e2e/test_documented_commands.py", "e2e/test_notebook.py"),
+    *("e2e/test_resume.py", "e2e/test_hostile.py", "e2e/test_controls.py", "test_elsewhere.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; the order of tests within a file stays."""
+    here = Path(__file__).parent
+    place = {here / name: k for k, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 @pytest.fixture(scope="session", autouse=True)
