@@ -301,9 +301,13 @@ def _fisher_exact(
         return np.zeros(0)
     # At small K few distinct tables occur among millions of pairs.
     base = models + 1
-    keys, where = np.unique((right_in * base + n_in) * base + right_all, return_inverse=True)
-    x, drawn, right = (keys // base**2, keys // base % base, keys % base)
-    x, drawn, right = (a.astype(np.float64) for a in (x, drawn, right))
+    rows = right_in * base + n_in
+    names = rows
+    if base**3 > np.iinfo(np.int64).max:
+        rows, names = np.unique(rows, return_inverse=True)
+    keys, where = np.unique(names * base + right_all, return_inverse=True)
+    of_key = keys // base if names is rows else rows[keys // base]
+    x, drawn, right = (a.astype(np.float64) for a in (of_key // base, of_key % base, keys % base))
     log_term = (
         _log_choose(right, x)
         + _log_choose(models - right, drawn - x)

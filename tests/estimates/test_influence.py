@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from audit.errors import BadInput
-from audit.estimates.influence import influence_matrix, influential_pairs
+from audit.estimates.influence import _fisher_exact, influence_matrix, influential_pairs
 from tests.reference import naive_memorization as naive
 
 
@@ -100,6 +100,18 @@ def test_pairs_are_those_of_the_naive_rules(models, n, n_test, fdr, block, seed)
     found = set(zip(result.train.tolist(), result.test.tolist(), strict=True))
     assert found - edge == expected - edge
     assert result.n_by_cuts == cut.sum()
+
+
+@pytest.mark.parametrize("models", [50, 3_000_000])
+def test_p_values_are_those_of_scipy_for_millions_of_models_too(models):
+    """Three counts below 3,000,000 in one 64-bit number would not fit."""
+    rng = np.random.default_rng(0)
+    n_in = rng.binomial(models, 0.7, size=40)
+    right = rng.binomial(models, 0.9, size=40)
+    right_in = rng.hypergeometric(n_in, models - n_in, right)
+    p = _fisher_exact(right_in, n_in, right, models)
+    expected = stats.hypergeom.sf(right_in - 1, models, n_in, right)
+    np.testing.assert_allclose(p, expected, rtol=1e-6)
 
 
 def test_pairs_that_tie_at_the_fdr_are_reported():
