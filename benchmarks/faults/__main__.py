@@ -5,6 +5,7 @@ again until it ends. Counted are cohorts that were finished and lost, results th
 from those of an undisturbed run, tracebacks, and endings other than the one expected. Run:
 
     python -m benchmarks.faults --kills 200 --trials 5 --seed 0
+    python -m benchmarks.faults --kills 40 --trials 1 --study removal
 
 Kinds that need root (a small tmpfs) or libfaketime (a clock that steps) are said to be left out
 where these are missing, never counted as survived.
@@ -31,11 +32,11 @@ _ATTEMPTS = 4
 
 
 def try_kinds(
-    studies: Studies, kinds: list[str], trials: int, seed: int
+    studies: Studies, study: str, kinds: list[str], trials: int, seed: int
 ) -> Iterator[tuple[str, Seen]]:
     """Every kind, ``trials`` times, each in a folder of its own."""
     for number, kind in enumerate(kinds):
-        seen, of = Seen(), studies[STUDY_OF.get(kind, "digits")]
+        seen, of = Seen(), studies[STUDY_OF.get(kind, study)]
         for index in range(_ATTEMPTS * trials):
             folder = of.folder / f"{number}-{index}"
             folder.mkdir()
@@ -86,6 +87,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kinds", nargs="*", help="some kinds, by the beginnings of their names")
+    parser.add_argument("--study", default="digits", choices=("digits", "controls", "removal"))
     parser.add_argument("--messages", action="store_true", help="print what the runs said")
     given = parser.parse_args()
     kinds = [k for k in KINDS if given.kinds is None or k.startswith(tuple(given.kinds))]
@@ -94,13 +96,13 @@ def main() -> None:
         studies = Studies(Path(folder), given.seed)
         print("| fault | trials | cohorts lost | results differing | tracebacks | unexpected |")
         print("|---|---|---|---|---|---|")
-        for kind, seen in try_kinds(studies, kinds, given.trials, given.seed):
+        for kind, seen in try_kinds(studies, given.study, kinds, given.trials, given.seed):
             print(row(kind, seen), flush=True)
             ok &= seen.survived
             if given.messages:
                 print(*sorted(seen.messages), sep="\n")
         if given.kills:
-            seen = kill_many(studies["digits"], given.kills, given.seed)
+            seen = kill_many(studies[given.study], given.kills, given.seed)
             print(row("killed -9 at a random moment", seen), flush=True)
             ok &= seen.survived
     sys.exit(0 if ok else 1)

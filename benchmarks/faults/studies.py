@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,9 @@ epochs = 4
 [dp]
 epochs = 4
 """
+_ARMS = ("clip-only", "noise-only", "neither", "pruned-80", "random-labels")
+_CONTROLS = f"controls = {json.dumps(_ARMS)}"
+_REMOVAL = "[removal]\nmodels = 4\nthresholds = [0.25, 0.5]"
 # Data without a shipped configuration: the built-in settings.
 _TABLE = 'data = "t.csv"\nlabel = "y"\nmodels = 12\ncohort_size = 2\n'
 # Each step multiplies the parameters by -999: a dozen of them leave the finite numbers.
@@ -37,7 +41,8 @@ def table(seed: int) -> str:
 
 
 class Studies:
-    """Studies by name: ``digits``, ``table``, ``diverging`` (digits, the standard arm wild);
+    """Studies by name: ``digits``, ``table``, ``diverging`` (digits, the standard arm wild),
+    ``controls`` and ``removal`` (digits, with all controls, and with the removal experiment);
     ``kind``: how their commands are run."""
 
     def __init__(self, folder: Path, seed: int = 0, kind: type[Study] = Study) -> None:
@@ -50,6 +55,8 @@ class Studies:
                 "digits": (_DIGITS.format(standard=""), {}),
                 "table": (_TABLE, {"t.csv": table(self._seed)}),
                 "diverging": (_DIGITS.format(standard=_WILD), {}),
+                "controls": (f"{_CONTROLS}\n{_DIGITS.format(standard='')}", {}),
+                "removal": (f"{_DIGITS.format(standard='')}\n{_REMOVAL}\n", {}),
             }[name]
             self._begun[name] = self._kind.begun(self._folder / name, config, files)
         return self._begun[name]

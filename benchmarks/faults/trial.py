@@ -175,7 +175,8 @@ class Trial:
             time.sleep(0.01)
 
     def some_cohorts(self) -> int:
-        return int(self.rng.integers(1, 10))
+        """Any number of them, but for the last two: something is left to disturb."""
+        return int(self.rng.integers(1, len(listed(self.study.folder / "undisturbed")) - 2))
 
 
 def kill_again_and_again(trial: Trial, most: int) -> int:
