@@ -1,7 +1,7 @@
 """From options to the configuration of a run, and where it goes.
 
-Nothing heavy is imported here: an option that cannot be is refused at once, and not once torch is
-loaded.
+Nothing heavy is imported here, unless the model is a ``module:name``: an option that cannot be is
+refused at once, and not once torch is loaded.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from audit.report.comparing import Difference, differences, figures, json_differ
 from audit.report.document import document, document_json
 from audit.report.formats import Format, file_name, render
 from audit.report.inputs import Profile, ReportOptions
+from audit.report.render import forget_drawn
 from audit.report.schema import check_report
 from audit.report.words import Json
 from audit.reporting import report_inputs
@@ -303,6 +304,7 @@ def _without_data(path: Path, stated: dict[str, Json]) -> list[Check]:
 
 def _renderings(path: Path, name: str, contents: Json) -> list[Check]:
     """Each file drawn from this report.json is what is drawn from it now, byte for byte."""
+    forget_drawn()
     found = []
     for form in _FORMS:
         file = path / file_name(form, contents["profile"])

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from audit.estimates import power as power_module
 from audit.estimates.bounds import line_bound
 from audit.estimates.corrections import holm
 from audit.estimates.crossed import rest_contrasts
@@ -23,6 +22,7 @@ from audit.estimates.epsilon import certified_epsilon
 from audit.estimates.heterogeneity import heterogeneity
 from audit.estimates.influence import influential_pairs
 from audit.estimates.memorization import mean_memorization, mem_max, memorization, share_above
+from audit.estimates.power import Form, average_power
 from audit.estimates.result import Estimate
 from audit.estimates.subgroups import subgroup_loss
 from audit.estimates.trend import trend
@@ -223,7 +223,6 @@ def print_power() -> None:
     """Power of both forms: exact by computation, so without a standard error."""
     bound, level = line_bound(2.0, 1e-5), 0.05 / (4 * 1297)
     print("\npower at ε=2, δ=1e-5, p=.7, Holm over 1,297 × 4 (computed)")
-    largest = power_module.LARGEST_EXACT
     for models, p_in, p_out in (
         (100, 0.99, 0.01),
         (150, 0.99, 0.01),
@@ -232,15 +231,12 @@ def print_power() -> None:
         (400, 0.98, 0.05),
         (400, 0.95, 0.10),
     ):
-        found = []
-        for limit in (0, largest):
-            power_module.LARGEST_EXACT = limit
-            found.append(
-                power_module.average_power(
-                    models, 0.7, bound, level, p_in=p_in, p_out=p_out, slices=25
-                )
+        found = [
+            average_power(
+                models, 0.7, bound, level, p_in=p_in, p_out=p_out, test=Form(exact=exact), slices=25
             )
-        power_module.LARGEST_EXACT = largest
+            for exact in (False, True)
+        ]
         print(f"  K={models} {p_in}/{p_out}: Fisher {found[0]:.1%}, exact {found[1]:.1%}")
 
 

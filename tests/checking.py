@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -48,7 +49,7 @@ def _has_axes(function: Callable[..., Any]) -> bool:
 
 
 def _is_array(value: Any) -> bool:
-    # An alias of one (Slopes), or a maker of them (Float64).
-    return isinstance(value, type) and (
-        issubclass(value, AbstractArray) or value.__module__.startswith("jaxtyping")
-    )
+    # A maker of them (Float64), an alias of one (Slopes), or of something that holds one.
+    if isinstance(value, type) and not typing.get_args(value):
+        return issubclass(value, AbstractArray) or value.__module__.startswith("jaxtyping")
+    return any(_is_array(part) for part in typing.get_args(value))

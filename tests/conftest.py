@@ -37,11 +37,17 @@ def _train_here() -> Iterator[None]:
     """One worker, which is this process: of the seconds that a small run takes in worker processes
     most are their imports. What they give bit for bit, and how they end, is tested with them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("audit.missing_cohorts.cores", lambda: 1)
+        _with_cores(patch, 1)
         yield
 
 
 @pytest.fixture
 def worker_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cohorts train in two worker processes, as in a user's run on two cores."""
-    monkeypatch.setattr("audit.missing_cohorts.cores", lambda: 2)
+    _with_cores(monkeypatch, 2)
+
+
+def _with_cores(patch: pytest.MonkeyPatch, number: int) -> None:
+    # What trains, and what the manifest says of it.
+    for module in ("missing_cohorts", "manifest_entries", "resolve"):
+        patch.setattr(f"audit.{module}.cores", lambda: number)

@@ -270,18 +270,15 @@ def test_damaged_results_are_refused_in_one_line() -> None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small run on digits, trained here: trees, which memorize and take no time."""
-    with pytest.MonkeyPatch.context() as patched:
-        # Tiny models train faster than worker processes start.
-        patched.setattr("audit.missing_cohorts.cores", lambda: 1)
-        run = audit.run(
-            data="digits",
-            model="sklearn.tree:DecisionTreeClassifier",
-            models=16,
-            subgroups="class",
-            out=tmp_path_factory.mktemp("digits") / "run",
-            progress=False,
-        )
+    """A small run on digits: trees, which memorize and take no time."""
+    run = audit.run(
+        data="digits",
+        model="sklearn.tree:DecisionTreeClassifier",
+        models=16,
+        subgroups="class",
+        out=tmp_path_factory.mktemp("digits") / "run",
+        progress=False,
+    )
     return run.path
 
 

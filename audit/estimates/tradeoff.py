@@ -172,7 +172,17 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
 @lru_cache(maxsize=256)
 def gaussian_mu(epsilon: float, delta: float) -> float:
     """The μ of the Gaussian mechanism that is exactly (ε, δ)-DP: δ(ε) grows with μ. Kept, since
-    each trial of a calibration asks for the same."""
+    each trial of a calibration asks for the same.
+
+    Raises:
+        BadInput: no such mechanism: δ outside (0, 1), ε negative or beyond e^ε in floats.
+    """
+    if not 0 < delta < 1:
+        raise BadInput("delta", delta, "must be between 0 and 1", "Give the δ of the claim")
+    if not 0 <= epsilon <= _LARGEST_EPSILON:
+        raise BadInput(
+            "epsilon", epsilon, f"must be from 0 to {_LARGEST_EPSILON:g}", "Give the ε of the claim"
+        )
     return float(
         optimize.brentq(  # pyright: ignore
             lambda mu: _GaussianDelta(mu).at(epsilon) - delta, 1e-6, _LARGEST_MU, xtol=1e-14

@@ -112,13 +112,18 @@ def _policy(contents: Mapping[str, Any], style: str, scripts: list[str]) -> str:
 
 def _drawn(chart: Json, *, static: bool) -> Markup:
     """A chart as SVG, followed, unless the page is ``static``, by what it was drawn from."""
-    picture, points = _picture_and_points(json.dumps(chart))
+    picture, points = _picture_and_points(json.dumps(chart, sort_keys=True))
     if static:
         return Markup(picture)
     return Markup(f'{picture}<script type="application/json">{points}</script>')
 
 
-# Most of a page's time is its charts, and a run's pages (static, public, verified) share theirs.
+def forget_drawn() -> None:
+    """Draw every chart anew from here on: for who compares a page with what is drawn now."""
+    _picture_and_points.cache_clear()
+
+
+# Most of a page's time is its charts, and pages with scripts and without share theirs.
 @lru_cache(maxsize=64)
 def _picture_and_points(text: str) -> tuple[str, str]:
     chart = json.loads(text)

@@ -175,7 +175,7 @@ class Trial:
             time.sleep(0.01)
 
     def some_cohorts(self) -> int:
-        """Any number of them, but for the last two: something is left to disturb."""
+        """Any number of them, but for the last three: something is left to disturb."""
         return int(self.rng.integers(1, len(listed(self.study.folder / "undisturbed")) - 2))
 
 

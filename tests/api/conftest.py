@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
@@ -26,14 +24,6 @@ def blobs(n: int = 240) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     groups = np.where(rng.random(n) < 0.3, HOSTILE, "b").astype(object)
     groups[:12] = None
     return x, y, groups
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _in_this_process() -> Iterator[None]:
-    """Tiny models train faster than worker processes start; the test of a script has them."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("audit.missing_cohorts.cores", lambda: 1)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ what it is about: signals, streams that cannot show ε, what is imported, worker
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import os
@@ -18,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from audit.cli import main
+from audit import cli
+from audit.errors import EXIT_INTERRUPTED
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,11 @@ class Finished:
 
 
 def audit(*arguments: str | Path, cwd: Path) -> Finished:
-    """Run ``audit`` with ``arguments`` in ``cwd``, in this process, which is left as it was."""
+    """Run ``audit`` with ``arguments`` in ``cwd``, in this process.
+
+    What it says is what Python writes; what native code or children write to the descriptors is not
+    seen here.
+    """
     words = [str(argument) for argument in arguments]
     out, err = _stream(), _stream()
     with contextlib.ExitStack() as stack:
@@ -41,11 +47,15 @@ def audit(*arguments: str | Path, cwd: Path) -> Finished:
         stack.enter_context(contextlib.redirect_stderr(err))
         sys.argv = ["audit", *words]
         try:
-            main(words)
+            cli.main(words)
         except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else 0
+            code = 0 if ended.code is None else ended.code
         else:
             raise AssertionError("the command did not end with an exit code")
+    assert isinstance(code, int), code
+    if code == EXIT_INTERRUPTED:
+        # Meant for who waits for the tests: a command that is interrupted has a process of its own.
+        raise KeyboardInterrupt
     return Finished(code, _told(out), _told(err))
 
 
@@ -92,6 +102,8 @@ def _undone(cwd: Path) -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+        # Or the last thing that the tests' process does is to be deaf.
+        atexit.unregister(cli._deaf)
         sys.argv, sys.path[:] = argv, path
         os.environ.clear()
         os.environ.update(environment)

@@ -44,34 +44,36 @@ def test_every_command_has_help(command: tuple[str, ...], tmp_path: Path):
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported(tmp_path: Path):
-    assert not audit_modules(tmp_path, "--help") & HEAVY
+    assert not loaded(tmp_path, "--help", code=0) & HEAVY
 
 
 @pytest.mark.parametrize("command", ["run", "plan"])
 def test_what_is_mistyped_is_refused_before_anything_heavy_is_imported(
     command: str, tmp_path: Path
 ):
-    assert not audit_modules(tmp_path, command, "--epsilon", "-1") & HEAVY
+    assert not loaded(tmp_path, command, "--epsilon", "-1", code=2) & HEAVY
     # The control: the data set is looked for with all of it.
-    assert audit_modules(tmp_path, command, "--data", "digts") >= {"torch", "pandas"}
+    assert loaded(tmp_path, command, "--data", "digts", code=2) >= {"torch", "pandas"}
 
 
 HEAVY = {"torch", "pandas", "altair", "fairlearn", "opacus", "sklearn"}
 
 
-def audit_modules(tmp_path: Path, *arguments: str) -> set[str]:
-    """Top-level modules that are loaded when the command has ended."""
-    code = (
+def loaded(tmp_path: Path, *arguments: str, code: int) -> set[str]:
+    """Top-level modules that are loaded when the command has ended with this exit code."""
+    program = (
         "import sys; from audit.cli import main\n"
         "try: main()\n"
-        "except SystemExit: pass\n"
-        "print('loaded', *{m.split('.')[0] for m in sys.modules})"
+        "except SystemExit as ended: code = ended.code\n"
+        "print('ended', code, *{m.split('.')[0] for m in sys.modules})"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, "-c", program, *arguments],
         cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return set(done.stdout.rpartition("loaded ")[2].split())
+    ended, *modules = done.stdout.rpartition("ended ")[2].split()
+    assert ended == str(code), done
+    return set(modules)
 
 
 @pytest.mark.parametrize(

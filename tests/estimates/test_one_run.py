@@ -70,6 +70,17 @@ def test_gaussian_profile_and_its_inverse():
         assert gaussian_mu(epsilon, expected) == pytest.approx(mu, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("epsilon", "delta", "name"),
+    [(1.0, 0.0, "delta"), (1.0, 1.0, "delta"), (-0.1, 0.1, "epsilon"), (701.0, 0.1, "epsilon"),
+     (float("nan"), 0.1, "epsilon"), (1.0, float("nan"), "delta")],
+)  # fmt: skip
+def test_no_gaussian_mechanism_has_such_a_guarantee(epsilon, delta, name):
+    with pytest.raises(BadInput) as refused:
+        gaussian_mu(epsilon, delta)
+    assert refused.value.name == name
+
+
 @pytest.mark.parametrize("p", [0.5, 0.7, 0.05])
 @pytest.mark.parametrize(
     ("profile", "allowed"),

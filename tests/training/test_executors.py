@@ -1,4 +1,4 @@
-"""The local executor's end: at once, whatever its workers are about."""
+"""The local executor: worker processes give what one process gives, and end at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,69 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from audit.training.executors import SpawnWorkers, stop_workers
+import numpy as np
+import pytest
+
+from audit.configuring import configure
+from audit.data.dataset import Dataset
+from audit.plan import make_plan
+from audit.resolve import load_data
+from audit.training.cohort_task import CohortTask
+from audit.training.executors import DataFiles, SpawnWorkers, run_local, stop_workers
+from tests.training.learners import PATH
+from tests.training.outputs import assert_same
+
+STUDY = {
+    "data": "digits", "models": 2, "cohort_size": 2, "clusters_per_class": 1,
+    "standard": {"epochs": 1}, "dp": {"epochs": 1},
+}  # fmt: skip
+# What a task can hold, by the canaries beside it: planted rows are files that workers open too.
+KINDS = {
+    "planted rows": [
+        {"controls": ["clip-only", "noise-only", "neither", "pruned-80", "random-labels"]},
+        {"plant": "no_noise"},
+    ],
+    "gradient canaries": [
+        {"model": "tests.training.networks:plain_conv"},
+        {"model": "tests.training.networks:plain_conv", "engine": "opacus", "canaries": 0},
+        {"model": f"{PATH}nearest", "standard": None, "dp": None},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return load_data(configure(None, STUDY))
+
+
+@pytest.mark.parametrize("canaries", list(KINDS))
+def test_worker_processes_give_what_one_process_gives(canaries: str, data: Dataset, tmp_path: Path):
+    kind = {"canary_kind": "mislabeled", "canaries": 6} if canaries == "planted rows" else {}
+    tasks: list[CohortTask] = []
+    arrays = {name: getattr(data, name) for name in ("x_train", "y_train", "x_test", "y_test")}
+    copies = 1
+    for change in KINDS[canaries]:
+        given = {**STUDY, **kind, **change}
+        config = configure(None, {k: v for k, v in given.items() if v is not None})
+        plan = make_plan(config, data, device="cpu")
+        tasks += [task for task in plan.tasks if task not in tasks]
+        if plan.canaries.examples is not None:
+            rows = plan.canaries.examples
+            arrays |= {"x_canary": rows.x, "y_canary": rows.y}
+            copies = rows.copies
+    for name, values in arrays.items():
+        np.save(tmp_path / f"{name}.npy", values)
+    paths = {name: tmp_path / f"{name}.npy" for name in arrays}
+    files = DataFiles(**paths, input_shape=data.input_shape, copies=copies)
+    here, there = (
+        {
+            str(tasks.index(task)): output
+            for task, output in run_local(tasks, files, workers=workers)
+        }
+        for workers in (1, 2)
+    )
+    assert len(here) == len(tasks) > 4
+    assert_same(here, there)
 
 
 def half_a_result(begun: Path) -> None:

@@ -8,12 +8,11 @@ import socket
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from fsspec.registry import register_implementation
@@ -36,6 +35,7 @@ from audit.training.ray_worker import program
 from audit.training.shared_folder import SharedFolder, leave
 from tests.training.clusters import add_node, is_training, kill, three_nodes
 from tests.training.learners import PATH
+from tests.training.outputs import assert_same
 
 STUDY = {
     "data": "digits",
@@ -120,24 +120,6 @@ def there(
         cluster, tasks, data, digest="d" * 64, expected=program(), on_progress=on_progress, say=say
     )
     return {task.key: output for task, output in outputs}
-
-
-def assert_same(ours: dict[str, CohortOutput], theirs: dict[str, CohortOutput]) -> None:
-    assert ours.keys() == theirs.keys()
-    for key, one in ours.items():
-        other = theirs[key]
-        for field in fields(CohortOutput):
-            a, b = getattr(one, field.name), getattr(other, field.name)
-            if isinstance(a, np.ndarray):
-                assert a.dtype == b.dtype
-                assert a.tobytes() == b.tobytes(), (key, field.name)
-        assert (one.canaries is None) == (other.canaries is None)
-        if one.canaries is not None and other.canaries is not None:
-            for field in fields(one.canaries):
-                a, b = getattr(one.canaries, field.name), getattr(other.canaries, field.name)
-                assert (a is None) == (b is None)
-                assert a is None or a.tobytes() == b.tobytes(), (key, field.name)
-        assert one.cross_check == other.cross_check
 
 
 def test_a_node_is_killed_and_the_outputs_are_the_same(nodes: Any, ray: RayCluster) -> None:
