@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64
 
 from audit.estimates.intervals import student, unanimous_error
 from audit.estimates.result import Estimate
@@ -76,11 +76,8 @@ def roc(
         tpr = dict.fromkeys(low_fpr, nothing)
         empty = np.zeros(0)
         return Roc(nothing, nothing, tpr, inside.size, outside.size, undefined, empty, empty)
-    # Non-members below each member (both sorted, so the search runs along memory).
-    below = np.searchsorted(outside, inside, side="left")
-    tied_or_below = np.searchsorted(outside, inside, side="right")
-    pairs = 2 * inside.size * outside.size
-    auc = float(below.sum(dtype=np.float64) + tied_or_below.sum(dtype=np.float64)) / pairs
+    won, tied_or_won = _pairs_won(inside, outside)
+    auc = float(won + tied_or_won) / (2 * inside.size * outside.size)
     tables = _Tables.of(scores, membership, _thresholds(inside, outside), shared_fits)
     grid = np.geomspace(1 / outside.size, 1.0, CURVE_POINTS)
     return Roc(
@@ -89,24 +86,45 @@ def roc(
             confidence, None if threshold is None else _at(scores, membership, threshold)
         ),
         tpr={
-            x: tables.estimate(_tpr(below, outside.size, x), tables.tpr(x), confidence)
+            x: tables.estimate(_tpr(inside, outside, x), tables.tpr(x), confidence)
             for x in low_fpr
         },
         n_in=inside.size,
         n_out=outside.size,
         n_undefined=undefined,
         curve_fpr=grid,
-        curve_tpr=np.array([_tpr(below, outside.size, x) for x in grid]),
+        curve_tpr=np.array([_tpr(inside, outside, x) for x in grid]),
     )
 
 
-def _tpr(below: Int64[np.ndarray, " members"], n_out: int, fpr: float) -> float:
-    """Highest TPR with FPR ≤ ``fpr``, from how many non-members lie below each member (sorted)."""
-    allowed = int(np.floor(fpr * n_out + 1e-9))
+def _pairs_won(
+    inside: Float[np.ndarray, " members"], outside: Float[np.ndarray, " others"]
+) -> tuple[int, int]:
+    """Pairs in which the member scores higher, and those in which it scores as high or higher.
+
+    Both sorted, so the searches run along memory; the fewer are looked up among the more.
+    """
+    if inside.size <= outside.size:
+        sides = (np.searchsorted(outside, inside, side=side) for side in ("left", "right"))
+        won, tied_or_won = (int(below.sum()) for below in sides)
+    else:
+        sides = (np.searchsorted(inside, outside, side=side) for side in ("right", "left"))
+        won, tied_or_won = (inside.size * outside.size - int(below.sum()) for below in sides)
+    return won, tied_or_won
+
+
+def _tpr(
+    inside: Float[np.ndarray, " members"], outside: Float[np.ndarray, " others"], fpr: float
+) -> float:
+    """Highest TPR with FPR ≤ ``fpr``, of scores that are sorted."""
+    allowed = int(np.floor(fpr * outside.size + 1e-9))
     if allowed < 1:
         return float("nan")
-    # A threshold at this member's score lets through every non-member that is not below it.
-    return 1 - float(np.searchsorted(below, n_out - allowed, side="left")) / below.size
+    if allowed >= outside.size:
+        return 1.0
+    # A threshold lets through every non-member that is not below it: it has to lie above this one.
+    last_kept_out = outside[outside.size - allowed - 1]
+    return 1 - float(np.searchsorted(inside, last_kept_out, side="right")) / inside.size
 
 
 def _thresholds(
