@@ -86,8 +86,7 @@ def roc(
             confidence, None if threshold is None else _at(scores, membership, threshold)
         ),
         tpr={
-            x: tables.estimate(_tpr(inside, outside, x), tables.tpr(x), confidence)
-            for x in low_fpr
+            x: tables.estimate(_tpr(inside, outside, x), tables.tpr(x), confidence) for x in low_fpr
         },
         n_in=inside.size,
         n_out=outside.size,

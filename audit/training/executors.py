@@ -217,7 +217,19 @@ _worker: dict[str, Any] = {}
 
 
 def start_worker(files: DataFiles, steps: Any = None) -> None:
-    """Initialise a worker: one thread, the data opened, ``steps`` to report progress in."""
+    """Initialise a worker: one thread, the data opened, ``steps`` to report progress in.
+
+    Without the memory for that it ends as if the kernel had ended it: the parent says so in a line.
+    """
+    try:
+        _start_worker(files, steps)
+    except MEMORY_ERRORS as error:
+        if not ran_out_of_memory(error):
+            raise
+        os._exit(1)
+
+
+def _start_worker(files: DataFiles, steps: Any) -> None:
     import signal
 
     import torch

@@ -5,8 +5,11 @@ from __future__ import annotations
 import torch
 
 # PyTorch's allocator of ordinary memory has no error of its own; cuBLAS says in its own words that
-# it could not allocate its workspace.
-_WORDS = ("DefaultCPUAllocator", "ALLOC_FAILED", "std::bad_alloc", "Cannot allocate memory")
+# it could not allocate its workspace; a thread needs a stack.
+_WORDS = (
+    *("DefaultCPUAllocator", "ALLOC_FAILED", "std::bad_alloc", "Cannot allocate memory"),
+    "can't start new thread",
+)
 # CPython's words where an extension gave up without saying why; NumPy's do so for want of memory.
 _WITHOUT_REASON = ("without exception set", "without setting an exception")
 MEMORY_ERRORS = (RuntimeError, MemoryError, OSError, SystemError)

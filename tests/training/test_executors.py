@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -93,3 +94,29 @@ def test_a_worker_stopped_in_the_midst_of_its_result_does_not_hold_up_the_end(tm
     stop_workers(pool)
     thread.join(timeout=30)
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("why", "says"), [("can't start new thread", False), ("a fault of the program", True)]
+)
+def test_a_worker_that_cannot_start_for_lack_of_memory_says_nothing(
+    why: str, says: bool, tmp_path: Path
+):
+    """Its parent does, in one line; whatever else goes wrong is shown."""
+    program = f"""
+import threading
+from pathlib import Path
+from audit.training.executors import DataFiles, start_worker
+
+def start(thread):
+    raise RuntimeError({why!r})
+
+threading.Thread.start = start
+start_worker(DataFiles(*[Path("none")] * 4, input_shape=(1,)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert (why in done.stderr) == says
+    assert bool(done.stderr) == says
