@@ -17,7 +17,7 @@ import pandas as pd
 from audit.claims import make_claim
 from audit.detectable import Design, Groups, power_tables
 from audit.estimates.subgroup_power import LossVariance
-from tests.report import synthetic
+from tests.report import synthetic, synthetic_tables
 from tests.report.disclosure.tables import Joint
 from tests.report.synthetic import Run, e
 
@@ -119,7 +119,7 @@ def _subgroups(variant: Variant) -> pd.DataFrame:
     for grouping, groups in _counts(variant).items():
         train, test = (np.array([n[i] for n in groups.values()]) for i in (0, 1))
         rng, labels = np.random.default_rng(7), np.array(list(groups))
-        rows = synthetic._group_rows(
+        rows = synthetic_tables.group_rows(
             rng, grouping, KINDS[grouping], labels, train, test, list(ARMS)
         )
         parts.append(rows)
