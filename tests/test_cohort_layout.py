@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from audit import missing_cohorts, pipeline, plan, resolve
+from audit import pipeline, plan, resolve
 from audit.config import make_config
 from audit.data.dataset import Dataset
 from audit.errors import CheckFailed
@@ -76,7 +76,6 @@ def test_a_device_run_from_plan_to_report(
     """The whole way in the form of a GPU, on CPU tensors; a cohort that was halved says so."""
     for module in (engines, sgd_cohort):
         monkeypatch.setattr(module, "form_for", lambda device: "device")
-    monkeypatch.setattr(missing_cohorts, "cores", lambda: 1)
     honest, refused = sgd_cohort.train_ensemble, []
 
     def train(model, arm, x, y, membership, models, **options):
@@ -118,7 +117,6 @@ def test_a_run_that_goes_on_elsewhere_is_checked_there(
         (out / "run.json").write_text(json.dumps(before))
     for module in (engines, sgd_cohort, draws):
         monkeypatch.setattr(module, "form_for", lambda device: "device")
-    monkeypatch.setattr(missing_cohorts, "cores", lambda: 1)
     if failed:
         with pytest.raises(CheckFailed):
             audit(out, data)

@@ -35,6 +35,7 @@ KINDS = {
     ],
     "gradient canaries": [
         {"model": "tests.training.networks:plain_conv"},
+        {"model": "tests.training.networks:scaled_linear"},  # by torch.func
         {"model": "tests.training.networks:plain_conv", "engine": "opacus", "canaries": 0},
         {"model": f"{PATH}nearest", "standard": None, "dp": None},
     ],
